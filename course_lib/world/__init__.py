@@ -1,0 +1,1 @@
+"""The offline shop: catalogue, hand-written language, dialogue writer, pretraining text."""
