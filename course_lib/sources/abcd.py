@@ -1,0 +1,126 @@
+"""Action-Based Conversations Dataset (Chen et al. 2021): a shop's agents, customers and actions.
+
+A conversation has `original` turns `[speaker, text]`, the same turns as `delexed` objects with
+`targets` [intent, next step, action, values, rank], and the `scenario` the customer acted out.
+The sample file is a list of conversations, the full file an object of such lists by split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from course_lib.dialogue import Dialogue, DialogueError, Entity, Message, Reject
+from course_lib.sources.records import convert, field_text, load_or_reject
+
+ROLE_OF = {"agent": "assistant", "customer": "user", "action": "tool"}
+PLACEHOLDER = re.compile(r"<(\w+)>")
+
+Json = dict[str, Any]
+
+
+def read_abcd(path: Path, rejects: list[Reject] | None = None) -> Iterator[Dialogue]:
+    """Yields the conversations of a JSON file, or of all `abcd*.json` files in a folder.
+
+    Turns keep their order as it is: the agent may open and one speaker may go on. Actions become
+    `tool` turns, never trained. Details that the delexed text marks are entities.
+    """
+    for file in _files(path):
+        records = load_or_reject(file, rejects)
+        if records is not None:
+            yield from _read_file(records, file, rejects)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    files = sorted(path.glob("abcd*.json"))
+    if not files:
+        raise DialogueError("no abcd*.json in this folder; give the file itself", path)
+    return files
+
+
+def _read_file(records: Any, file: Path, rejects: list[Reject] | None) -> Iterator[Dialogue]:
+    by_split = records if _is_split(records) else {None: records}
+    for split, listed in by_split.items():
+        listed = listed if isinstance(listed, list) else [listed]
+        yield from convert(
+            enumerate(listed, start=1),
+            file,
+            lambda record, split=split: _dialogue(record, split),  # type: ignore[misc]
+            rejects,
+            lambda record: field_text(record, "convo_id"),
+        )
+
+
+def _is_split(records: Any) -> bool:
+    return isinstance(records, dict) and "convo_id" not in records
+
+
+def _dialogue(record: Json, split: str | None) -> Dialogue:
+    name = f"abcd-{record['convo_id']}"
+    scenario = record.get("scenario") or {}
+    details = _details(scenario)
+    return Dialogue(
+        id=name,
+        messages=[_message(*turn, details) for turn in _turns(record)],
+        source="abcd",
+        split=split,
+        family_id=name,
+        goal={
+            "intent": scenario.get("subflow") or "",
+            "slots": details,
+            "flow": scenario.get("flow") or "",
+        },
+    )
+
+
+def _turns(record: Json) -> list[tuple[int, str, str, Json]]:
+    """(number, speaker, text, delexed turn or {}): the original words where the file has them."""
+    delexed = record.get("delexed") or []
+    original = record.get("original") or [[turn["speaker"], turn["text"]] for turn in delexed]
+    if not original:
+        raise DialogueError("the conversation has neither 'original' nor 'delexed' turns")
+    marked = delexed or [{}] * len(original)
+    if len(marked) != len(original):
+        reason = f"{len(original)} original turns, but {len(marked)} delexed ones"
+        raise DialogueError(f"{reason}; drop 'delexed' to read it without targets")
+    pairs = zip(original, marked, strict=True)
+    return [(number, *turn, mark) for number, (turn, mark) in enumerate(pairs)]
+
+
+def _message(number: int, speaker: str, text: str, mark: Json, details: dict[str, str]) -> Message:
+    if speaker not in ROLE_OF:
+        known = ", ".join(ROLE_OF)
+        raise DialogueError(f"turn {number} has the speaker {speaker!r}; expected one of {known}")
+    role = ROLE_OF[speaker]
+    intent, step, action = (list(mark.get("targets") or []) + [None] * 3)[:3]
+    return Message(
+        role=role,
+        content=text,
+        intent=intent if role == "user" else None,
+        entities=_entities(text, mark.get("text") or "", details),
+        acts=[[action or step, None]] if action or step else [],
+        train=role != "tool",
+    )
+
+
+def _entities(text: str, delexed: str, details: dict[str, str]) -> list[Entity]:
+    """One span for each placeholder of the delexed text whose value stands in the original."""
+    found = []
+    for slot in dict.fromkeys(PLACEHOLDER.findall(delexed)):
+        value = details.get(slot)
+        match = re.search(re.escape(value), text, re.IGNORECASE) if value else None
+        if match:
+            found.append(Entity(slot, match.start(), match.end(), match.group(), str(value)))
+    return sorted(found, key=lambda entity: entity.start)
+
+
+def _details(scenario: Json) -> dict[str, str]:
+    """Personal and order details as flat texts; the product's names are joined by commas."""
+    parts = [scenario.get("personal") or {}, scenario.get("order") or {}]
+    slots = {name: str(value) for part in parts for name, value in part.items() if value}
+    names = (scenario.get("product") or {}).get("names") or []
+    return slots | ({"product": ", ".join(names)} if names else {})
