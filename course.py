@@ -6,28 +6,28 @@ import sys
 OLDEST, NEWEST = (3, 11), (3, 14)  # NEWEST: the last Python the pinned torch has a build for
 
 if sys.version_info[:2] < OLDEST:
-    # Before anything a newer Python alone understands. `%` because an old one reads this line.
+    # Stands before all that an old Python does not know.
     sys.exit(
-        "This course needs Python %d.%d or newer; this is Python %d.%d (%s).\n"
+        f"This course needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is Python "
+        f"{sys.version_info[0]}.{sys.version_info[1]} ({sys.executable}).\n"
         "Install a newer one from python.org or your system's packages, then name it:\n"
-        "    python%d.%d course.py ..."
-        % (OLDEST + tuple(sys.version_info[:2]) + (sys.executable,) + (3, 13))
+        "    python3.13 course.py ..."
     )
 
-import argparse  # noqa: E402
-import contextlib  # noqa: E402
-import hashlib  # noqa: E402
-import importlib  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import shutil  # noqa: E402
-import subprocess  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
-import xml.etree.ElementTree as ElementTree  # noqa: E402
-from collections import deque  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 STAMP = "course-setup.json"
@@ -79,10 +79,20 @@ def venv_python(root: Path) -> Path:
     return root / ".venv" / folder / name
 
 
-def setup_key(root: Path) -> str:
+def environment_python(root: Path) -> str:
+    """Version ("3.11") of the environment's Python; "" where none of a right version has pip."""
+    probe = "import pip, sys; print(*sys.version_info[:2])"
+    try:
+        found = subprocess.run([venv_python(root), "-c", probe], capture_output=True, text=True)
+    except OSError:
+        return ""
+    version = tuple(int(part) for part in found.stdout.split())
+    return ".".join(map(str, version)) if OLDEST <= version <= NEWEST else ""
+
+
+def setup_key(root: Path, python: str) -> str:
     """Hash of all that decides what is installed: Python, place, dependencies and their pins."""
-    digest = hashlib.sha256()
-    digest.update(f"{sys.version_info[:2]} {sys.platform} {root}".encode())
+    digest = hashlib.sha256(f"{python} {sys.platform} {root}".encode())
     for name in ("pyproject.toml", "constraints.txt"):
         digest.update((root / name).read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
@@ -101,23 +111,26 @@ def write_stamp(root: Path, extras: Sequence[str]) -> None:
     """Mark the set-up as finished, in one step: a half-written stamp cannot exist."""
     target = root / ".venv" / STAMP
     draft = target.with_suffix(".new")
-    draft.write_text(json.dumps({"key": setup_key(root), "extras": sorted(extras)}), "utf-8")
+    stamp = {"key": setup_key(root, environment_python(root)), "extras": sorted(extras)}
+    draft.write_text(json.dumps(stamp), encoding="utf-8")
     os.replace(draft, target)
 
 
 def is_set_up(root: Path, extras: Sequence[str]) -> bool:
     """Whether a finished set-up holds what these extras need."""
     stamp = read_stamp(root)
-    fits = stamp.get("key") == setup_key(root) and set(extras) <= set(stamp.get("extras", ()))
-    return fits and venv_python(root).exists()
+    if not stamp or not set(extras) <= set(stamp.get("extras", ())):
+        return False
+    python = environment_python(root)
+    return bool(python) and stamp.get("key") == setup_key(root, python)
 
 
 # --- Before anything is installed -------------------------------------------------------------
 
 
-def check_python(version: Sequence[int]) -> None:
+def check_python(version: tuple) -> None:
     """Stop at a Python the pinned torch has no build for (one too old never gets here)."""
-    if tuple(version[:2]) <= NEWEST:
+    if version[:2] <= NEWEST:
         return
     minors = range(NEWEST[1], OLDEST[1] - 1, -1)
     found = next((n for n in (f"python3.{m}" for m in minors) if shutil.which(n)), None)
@@ -154,7 +167,7 @@ def check_venv_module() -> None:
             major, minor = sys.version_info[:2]
             raise SetupError(
                 f"This Python has no module '{name}', so it cannot make an environment.\n"
-                f"Debian, Ubuntu:  sudo apt install python3-venv   (or python{major}.{minor}-venv)\n"
+                f"Debian, Ubuntu: sudo apt install python3-venv, or python{major}.{minor}-venv\n"
                 "Elsewhere: install Python from python.org, or run with another Python."
             ) from error
 
@@ -180,28 +193,18 @@ def check_disk(root: Path) -> None:
 
 def preflight(root: Path) -> None:
     """All that can be known to fail before pip starts."""
-    check_python(sys.version_info)
     check_writable(root)
     check_disk(root)
-    if not pip_works(root):
+    if not environment_python(root):
+        check_python(sys.version_info)
         check_venv_module()
 
 
 # --- Installing --------------------------------------------------------------------------------
 
 
-def pip_works(root: Path) -> bool:
-    """Whether the environment's Python is this Python's version and has a running pip."""
-    probe = "import pip, sys; print(*sys.version_info[:2])"
-    try:
-        found = subprocess.run([venv_python(root), "-c", probe], capture_output=True, text=True)
-    except OSError:
-        return False
-    return found.stdout.split() == [str(part) for part in sys.version_info[:2]]
-
-
 def make_venv(root: Path) -> None:
-    """Make `.venv`; an environment whose Python is gone or of another version is replaced."""
+    """Make `.venv`; one whose Python does not run, or is too old or too new, is replaced."""
     say(f"Making the environment {root / '.venv'}")
     command = [sys.executable, "-m", "venv", "--clear", str(root / ".venv")]
     made = subprocess.run(command, capture_output=True, text=True)
@@ -321,7 +324,7 @@ def install(root: Path, command: str, index: str | None, allow_cuda: bool) -> No
     preflight(root)
     extras = sorted(set(EXTRAS[command]) | set(read_stamp(root).get("extras", ())))
     (root / ".venv" / STAMP).unlink(missing_ok=True)
-    if not pip_works(root):
+    if not environment_python(root):
         make_venv(root)
     install_torch(root, command, index, allow_cuda)
     project = f".[{','.join(extras)}]" if extras else "."
@@ -482,8 +485,8 @@ HELP = {
         "Other arguments go to  python -m course_lib.notebooks refresh.",
     ),
 }
-EPILOG = """The first call makes .venv beside this file and installs the tested versions there; later
-calls install nothing. Variables: COURSE_TORCH_INDEX is the default of --torch-index;
+EPILOG = """The first call makes .venv beside this file and installs the tested versions there;
+later calls install nothing. Variables: COURSE_TORCH_INDEX is the default of --torch-index;
 COURSE_ONLINE=1 lets the Hugging Face Hub be asked."""
 
 
