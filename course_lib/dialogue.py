@@ -195,7 +195,6 @@ def _check_message(message: Any, number: int) -> None:
     _require(role in ROLES, f"{where} has the role {role!r}; use one of {', '.join(ROLES)}")
     content = message.get("content")
     _require(isinstance(content, str), f"{where} has no text in 'content'")
-    _require(content.strip() != "", f"{where} ({role}) is empty; drop the turn or fill it")
     _require(_is_encodable(content), f"{where} has half a surrogate pair; repair its encoding")
     _require(
         message.get("intent") is None or isinstance(message["intent"], str),
@@ -237,10 +236,12 @@ def _check_fields(record: dict[str, Any]) -> None:
         value = record.get(name)
         _require(value is None or isinstance(value, dict), f"{name!r} must be an object or null")
     messages = record.get("messages")
-    _require(isinstance(messages, list), "the dialogue has no list of 'messages'")
-    _require(bool(messages), "the dialogue has no messages; drop it or fill it")
+    if not isinstance(messages, list):
+        raise DialogueError("the dialogue has no list of 'messages'")
     for number, message in enumerate(messages):
         _check_message(message, number)
+    said = any(message["content"].strip() for message in messages)
+    _require(said, "the dialogue is empty: no message has any text; drop it or fill it")
 
 
 def validate(dialogue: Dialogue) -> Dialogue:
@@ -325,8 +326,9 @@ def write_jsonl(records: Iterable[dict[str, Any]], path: str | Path) -> int:
     count = 0
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            for count, record in enumerate(records, start=1):
+            for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                count += 1
         os.chmod(aside, 0o644)
         os.replace(aside, path)
     except BaseException:
