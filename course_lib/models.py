@@ -101,12 +101,12 @@ def _start_at_the_mean(weight: torch.Tensor, old: int, seed: int) -> None:
 
 
 def load_chat(folder: str | Path) -> tuple[Any, Any]:
-    """A model that `save_chat` wrote, ready to chat."""
+    """A model that `save_model` wrote, ready to chat."""
     model, tokenizer = load_base(folder)
     return prepare_for_chat(model, tokenizer)
 
 
-def save_chat(model: Any, tokenizer: Any, folder: str | Path) -> Path:
+def save_model(model: Any, tokenizer: Any, folder: str | Path) -> Path:
     """Writes model and tokenizer as a `transformers` folder (safetensors); returns the folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
