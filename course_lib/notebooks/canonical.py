@@ -229,14 +229,14 @@ def _merge(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return merged
 
 
-def _lines(text: str) -> list[str]:
+def _lines(text: str | list[str]) -> list[str]:
     """Lines with their ends, split at newlines only, as the notebook format has them."""
-    return re.findall(r"[^\n]*\n|[^\n]+", text)
+    return re.findall(r"[^\n]*\n|[^\n]+", text_of(text))
 
 
 def _line_output(output: dict[str, Any]) -> None:
     if "text" in output:
         output["text"] = _lines(output["text"])
     for mime, value in output.get("data", {}).items():
-        if isinstance(value, str) and not mime.startswith("image/"):
+        if not mime.startswith("image/") and not mime.endswith("json"):
             output["data"][mime] = _lines(value)
