@@ -200,7 +200,8 @@ def _check_message(message: Any, number: int) -> None:
         message.get("intent") is None or isinstance(message["intent"], str),
         f"{where}: 'intent' must be a text or null",
     )
-    _require(message.get("train") in (None, True, False), f"{where}: 'train' must be true or false")
+    train = message.get("train")
+    _require(train is None or isinstance(train, bool), f"{where}: 'train' must be true or false")
     for name in ("entities", "acts"):
         listed = message.get(name)
         _require(listed is None or isinstance(listed, list), f"{where}: {name!r} must be a list")
@@ -216,6 +217,13 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_writable(record: dict[str, Any]) -> bool:
+    try:
+        return _is_encodable(json.dumps(record, ensure_ascii=False, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def check_record(record: Any) -> None:
@@ -242,6 +250,7 @@ def _check_fields(record: dict[str, Any]) -> None:
         _check_message(message, number)
     said = any(message["content"].strip() for message in messages)
     _require(said, "the dialogue is empty: no message has any text; drop it or fill it")
+    _require(_is_writable(record), "some field cannot be written as JSON in UTF-8; repair its text")
 
 
 def validate(dialogue: Dialogue) -> Dialogue:

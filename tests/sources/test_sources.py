@@ -147,8 +147,8 @@ def _no_turns(records: list[Any]) -> None:
     records[0]["turns"] = []
 
 
-def _empty_turn(records: list[Any]) -> None:
-    records[0]["turns"][1]["utterance"] = " "
+def _null_turn(records: list[Any]) -> None:
+    records[0]["turns"][1]["utterance"] = None
 
 
 def _span_is_text(records: list[Any]) -> None:
@@ -163,8 +163,8 @@ SGD_DEFECTS = [
     (_span_out_of_text, "spans 24:400"),
     (_no_speaker, "'speaker' is missing"),
     (_strange_speaker, "turn 2 has the speaker 'ROBOT'"),
-    (_no_turns, "no messages"),
-    (_empty_turn, "is empty"),
+    (_no_turns, "no message has any text"),
+    (_null_turn, "message 1 has no text"),
     (_span_is_text, "not in the expected shape"),
     (_no_frames_list, "not in the expected shape"),
 ]
