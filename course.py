@@ -42,6 +42,8 @@ EXTRAS = {
     "refresh": ("compare", "dev", "notebooks"),
 }
 
+OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE")
+
 NETWORK_SIGNS = (
     "NewConnectionError",
     "NameResolutionError",
@@ -252,7 +254,7 @@ def explain_pip_failure(signs: set, tail: Sequence[str]) -> str:
         )
     else:
         reason = "pip could not install the packages."
-    quoted = "\n".join("    " + line for line in tail)
+    quoted = "\n".join("    " + line[:200] for line in tail)
     return f"{reason}\nThe same command goes on where it stopped. pip's last lines:\n{quoted}"
 
 
@@ -298,7 +300,7 @@ def refuse_cuda(root: Path, command: str) -> None:
             return
     raise SetupError(
         "This machine has no NVIDIA GPU, but the torch that pip would take here is the CUDA "
-        "build:\nwith its packages some 6 GB, where the CPU build makes it 2.3 GB in all. "
+        "build:\nwith its packages some 6 GB, where the CPU build makes it 2 GB in all. "
         "Choose one:\n"
         "  - The CPU build: open https://pytorch.org/get-started/locally/, choose Stable, Linux, "
         "Pip, Python, CPU;\n    copy the address it shows after --index-url, and run\n"
@@ -359,7 +361,7 @@ def child_environment(root: Path, install_seconds: float) -> dict:
     values.pop("PYTHONHOME", None)
     values.setdefault("TOKENIZERS_PARALLELISM", "false")
     if values.get("COURSE_ONLINE") != "1":
-        for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        for name in OFFLINE:
             values.setdefault(name, "1")
     return values
 
