@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.tiny import ROOT, bpe_tokenizer, tiny_gpt2, tiny_llama
+
 SAMPLES = Path(os.environ.get("COURSE_SAMPLES", ROOT.parent / "shared" / "samples"))
 
 
+def is_local(address: Any) -> bool:
+    """Whether a socket address stays on this machine (a path, localhost, a loopback number)."""
+    if not isinstance(address, tuple) or address[0] in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(address[0]).is_loopback
+    except ValueError:
+        return False
+
+
+class LocalSocket(socket.socket):
+    """A socket that refuses to leave this machine, so that no test needs a network unnoticed."""
+
+    def connect(self, address: Any) -> None:
+        if not is_local(address):
+            raise OSError(f"A test tried to reach the network: {address}")
+        super().connect(address)
+
+    def connect_ex(self, address: Any) -> int:
+        if not is_local(address):
+            raise OSError(f"A test tried to reach the network: {address}")
+        return super().connect_ex(address)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    socket.socket = LocalSocket  # type: ignore[misc]
+    for name in (
+        "HF_HUB_OFFLINE",
+        "HF_DATASETS_OFFLINE",
+        "HF_EVALUATE_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+    ):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -25,35 +59,6 @@ def samples() -> Path:
     return SAMPLES
 
 
-TEXTS = [
-    "Hello! How long is the warranty on the Brisa kettle? It is two years.",
-    "Thank you, that was all. You are welcome, have a nice day.",
-    "My order number is 1234567890. I have cancelled your order.",
-]
-
-
-def bpe_tokenizer(bos: bool = True):
-    """A byte-level BPE of 400 tokens, in memory."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(TEXTS, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        eos_token="<|endoftext|>",
-        **({"bos_token": "<|endoftext|>"} if bos else {}),
-    )
-
-
 @pytest.fixture
 def tokenizer():
     """The tiny tokenizer, prepared for chat."""
@@ -62,44 +67,6 @@ def tokenizer():
     tokenizer = bpe_tokenizer()
     prepare_tokenizer(tokenizer)
     return tokenizer
-
-
-def tiny_gpt2(vocabulary: int = 420, positions: int = 128, dropout: float = 0.0):
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=vocabulary,
-        n_positions=positions,
-        n_embd=32,
-        n_layer=2,
-        n_head=2,
-        resid_pdrop=dropout,
-        embd_pdrop=dropout,
-        attn_pdrop=dropout,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    return GPT2LMHeadModel(config).eval()
-
-
-def tiny_llama(vocabulary: int = 420):
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=128,
-        tie_word_embeddings=False,
-    )
-    return LlamaForCausalLM(config).eval()
 
 
 @pytest.fixture(params=["gpt2", "llama"])
