@@ -29,6 +29,7 @@ REGISTRY = re.compile(
         )
     )
 )
+RULE_EXAMPLES = {"tests/notebooks/test_hygiene.py"}  # made-up paths that the notebook rule must see
 BINARY = {".safetensors", ".png", ".gz", ".zip", ".bin"}
 LARGEST_FILE_MB, LARGEST_CLONE_MB = 15, 40
 
@@ -56,8 +57,9 @@ def faults(name: str, text: str) -> list[str]:
 def test_no_machine_path_and_no_registry(root: Path) -> None:
     found = []
     for path in tracked(root):
-        if path.suffix not in BINARY:
-            found += faults(str(path.relative_to(root)), path.read_text(encoding="utf-8"))
+        name = path.relative_to(root).as_posix()
+        if path.suffix not in BINARY and name not in RULE_EXAMPLES:
+            found += faults(name, path.read_text(encoding="utf-8"))
     assert found == []
 
 
