@@ -1,0 +1,263 @@
+"""Pictures and coloured tables for the notebooks; no stage of the pipeline imports this module.
+
+What a function returns shows itself in Jupyter and has a text form that is the same on every run.
+Pictures are drawn without pyplot and without version data: the same figure gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Record = Mapping[str, Any]
+
+BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
+_TRAINED, _CONTEXT = "#bfe3c0", "#e6e6e6"
+_CELL = "border: 1px solid #bbb; padding: 0.4em 0.6em; text-align: left; vertical-align: top"
+_SMOOTHING = 0.1  # weight of the newest value in the smoothed training loss
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A piece of HTML that shows itself in Jupyter, with a text form for everywhere else."""
+
+    page: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.page
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure that shows itself as PNG; `text` says in words what is drawn."""
+
+    figure: Figure
+    text: str
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        return f"<{self.text}>"
+
+
+def token_strip(tokens: Sequence[str], mask: Sequence[Any]) -> View:
+    """Tokens side by side, the trained ones (mask true) green.
+
+    In the text form the trained stretches stand between « and ».
+    Raises ValueError when tokens and mask differ in length.
+    """
+    if len(tokens) != len(mask):
+        raise ValueError(f"{len(tokens)} tokens, but {len(mask)} mask values")
+    spans = "".join(_token(token, bool(on)) for token, on in zip(tokens, mask, strict=True))
+    legend = _token("trained", True) + _token("context only", False)
+    page = f'<div style="line-height: 2">{spans}</div><div>{legend}</div>'
+    runs = groupby(zip(tokens, mask, strict=True), key=lambda pair: bool(pair[1]))
+    pieces = [("".join(token for token, _ in run), on) for on, run in runs]
+    return View(page, "".join(f"«{piece}»" if on else piece for piece, on in pieces))
+
+
+def _token(token: str, trained: bool) -> str:
+    visible = html.escape(_encodable(token)).replace("\n", "⏎") or "∅"
+    colour = _TRAINED if trained else _CONTEXT
+    style = f"background: {colour}; color: #111; padding: 0.1em 0.2em; margin: 1px"
+    return f'<code style="{style}; white-space: pre-wrap; border-radius: 3px">{visible}</code>'
+
+
+def side_by_side(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> View:
+    """A table of texts, one row a list of as many cells as there are columns; all is escaped."""
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(columns):
+            raise ValueError(f"row {number} has {len(row)} cells for {len(columns)} columns")
+    head = "".join(f'<th style="{_CELL}">{_escaped(name)}</th>' for name in columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL}">{_escaped(cell)}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    page = f'<table style="border-collapse: collapse"><tr>{head}</tr>{body}</table>'
+    blocks = [
+        "\n".join(f"{name}: {cell}" for name, cell in zip(columns, row, strict=True))
+        for row in rows
+    ]
+    return View(page, "\n\n".join(blocks))
+
+
+def _escaped(value: Any) -> str:
+    return html.escape(_encodable(str(value))).replace("\n", "<br>")
+
+
+def _encodable(text: str) -> str:
+    """Half surrogate pairs cannot travel to the browser; they become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def plot_losses(records: Sequence[Record], name: str = "training") -> Picture:
+    """Loss by step, as measured and smoothed, with the held-out loss where a record has it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 3.2), layout="constrained")
+    _draw_losses(figure.subplots(), records)
+    return Picture(figure, _in_words(name, records))
+
+
+def plot_training(records: Sequence[Record], name: str = "training") -> Picture:
+    """Loss beside learning rate and gradient norm, by step."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+    _draw_losses(left, records)
+    for key, colour, label in (("grad_norm", GREY, "gradient norm"), ("lr", BLUE, "learning rate")):
+        axis = right if key == "grad_norm" else right.twinx()
+        axis.plot(*_values(records, key), color=colour, linewidth=1)
+        axis.set_ylabel(label, color=colour)
+    right.set_xlabel("step")
+    return Picture(figure, _in_words(name, records))
+
+
+def _draw_losses(axis: Any, records: Sequence[Record]) -> None:
+    steps, losses = _values(records, "loss")
+    axis.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=1)
+    axis.plot(steps, list(_smoothed(losses)), color=BLUE, label="training loss")
+    eval_steps, eval_losses = _values(records, "eval_loss")
+    if eval_steps:
+        axis.plot(eval_steps, eval_losses, "o-", color=ORANGE, label="held-out loss")
+    axis.set_xlabel("step")
+    axis.set_ylabel("nats per trained token")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="upper right")
+
+
+def _values(records: Sequence[Record], key: str) -> tuple[list[int], list[float]]:
+    kept = [record for record in records if record.get(key) is not None]
+    return [record["step"] for record in kept], [float(record[key]) for record in kept]
+
+
+def _smoothed(values: Sequence[float]) -> Iterator[float]:
+    """Exponential moving average that starts at the first value."""
+    average = values[0] if values else 0.0
+    for value in values:
+        average += _SMOOTHING * (value - average)
+        yield average
+
+
+def _in_words(name: str, records: Sequence[Record]) -> str:
+    _, losses = _values(records, "loss")
+    if not losses:
+        return f"{name}: no step yet"
+    return f"{name}: loss {losses[0]:.2f} at the first step, {losses[-1]:.2f} at step {len(losses)}"
+
+
+@dataclass
+class LivePlot:
+    """Progress bar and training curves that redraw in place while a model trains.
+
+        with LivePlot(total=120) as plot:
+            train(model, data, config, on_record=plot)
+
+    Give it to `on_record`: it takes records with step and loss and, where they are there,
+    eval_loss, lr, grad_norm, tokens and seconds. It redraws at most once in `interval` seconds and
+    once more at the end; outside Jupyter it only keeps the records. The last state names no
+    seconds, so that a saved notebook does not change with the machine's speed.
+    """
+
+    total: int | None = None
+    name: str = "training"
+    interval: float = 1.0
+    clock: Callable[[], float] = time.monotonic
+    records: list[Record] = field(default_factory=list)
+    _handles: tuple[Any, Any] | None = field(default=None, repr=False)
+    _started: float | None = field(default=None, repr=False)
+    _drawn: float = field(default=float("-inf"), repr=False)
+
+    def __call__(self, record: Record) -> None:
+        self.update(record)
+
+    def update(self, record: Record) -> None:
+        """Takes the next step's record, and redraws when it is time."""
+        if self._started is None:
+            self._started = self.clock()
+        self.records.append(dict(record))
+        if self.clock() - self._drawn >= self.interval:
+            self._draw(self._running())
+            self._drawn = self.clock()
+
+    def finish(self) -> None:
+        """Draws the last state; leaving a `with` block calls it."""
+        if self.records:
+            self._draw(self._done())
+
+    def __enter__(self) -> LivePlot:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.finish()
+
+    def picture(self) -> Picture:
+        """The curves as they stand."""
+        return plot_training(self.records, self.name)
+
+    def _draw(self, line: str) -> None:
+        if not _in_jupyter():
+            return
+        from IPython.display import display
+
+        views = (self._bar(line), self.picture())
+        if self._handles is None:
+            self._handles = tuple(display(view, display_id=True) for view in views)  # type: ignore[assignment]
+            return
+        for handle, view in zip(self._handles, views, strict=True):
+            handle.update(view)
+
+    def _bar(self, line: str) -> View:
+        value = f'value="{len(self.records)}" max="{self.total}"' if self.total else ""
+        style = 'style="width: 24em; vertical-align: middle"'
+        return View(f"<progress {value} {style}></progress> {html.escape(line)}", line)
+
+    def _done(self) -> str:
+        goal = f" of {self.total}" if self.total else ""
+        return f"{self.name}: step {len(self.records)}{goal}, loss {self.records[-1]['loss']:.2f}"
+
+    def _running(self) -> str:
+        spent = self.clock() - (self._started or 0.0)
+        line, count = self._done(), len(self.records)
+        if self.total and count > 1:
+            line += f", {spent / (count - 1) * (self.total - count):.0f} s left"
+        speed = self.tokens_per_second()
+        return line if speed is None else f"{line}, {speed:,.0f} trained tokens/s"
+
+    def tokens_per_second(self, window: int = 20) -> float | None:
+        """Trained tokens a second over the last `window` steps; None where records have none."""
+        last = [r for r in self.records[-window:] if r.get("seconds") and "tokens" in r]
+        if not last:
+            return None
+        return float(sum(r["tokens"] for r in last) / sum(r["seconds"] for r in last))
+
+
+def _in_jupyter() -> bool:
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
