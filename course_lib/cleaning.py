@@ -191,7 +191,7 @@ def _damage(message: Message) -> str:
         "a broken encoding": ftfy.fix_encoding(text) != text,
     }
     found = [name for name, sign in signs.items() if sign]
-    return ", ".join(found) or "odd characters"
+    return ", ".join(found) or "odd spaces or composed characters"
 
 
 # --- drop_empty_turns, check_roles, drop_loops ------------------------------------------------
@@ -488,7 +488,9 @@ def shingles(text: str, size: int = 5) -> set[str]:
 
 def jaccard(one: set[Any], other: set[Any]) -> float:
     """Shared elements over all elements, 0 to 1; two empty sets are equal."""
-    return len(one & other) / len(one | other) if one or other else 1.0
+    shared = len(one & other)
+    union = len(one) + len(other) - shared
+    return shared / union if union else 1.0
 
 
 class NearIndex:
@@ -496,41 +498,52 @@ class NearIndex:
 
     Two sets with a Jaccard index of at least t share an element among the first
     n - ceil(t n) + 1 of each, in any common order (Bayardo et al. 2007). With the rarest first,
-    few texts share one.
+    few texts share one; how many they share there bounds what they can share in all.
     """
 
     def __init__(self, texts: Sequence[str], threshold: float, size: int = 5) -> None:
         if not 0 < threshold <= 1:
             raise ValueError(f"the threshold must lie above 0 and at most at 1, not {threshold}")
         self.threshold = threshold
-        numbers: dict[str, int] = {}
-        self.sets = [
-            {numbers.setdefault(gram, len(numbers)) for gram in shingles(text, size)}
-            for text in texts
-        ]
-        self._count = Counter(number for grams in self.sets for number in grams)
+        grams = [shingles(text, size) for text in texts]
+        count = Counter(gram for one in grams for gram in one)
+        rank = {
+            gram: place for place, gram in enumerate(sorted(count, key=lambda g: (count[g], g)))
+        }
+        self.sets = [{rank[gram] for gram in one} for one in grams]
+        self._prefixes = [self._prefix(one) for one in self.sets]
         self._holders: dict[int, list[int]] = defaultdict(list)
 
-    def _prefix(self, which: int) -> list[int]:
-        grams = self.sets[which]
-        length = len(grams) - math.ceil(self.threshold * len(grams) - 1e-9) + 1
-        return sorted(grams, key=lambda number: (self._count[number], number))[:length]
+    def _prefix(self, ranks: set[int]) -> list[int]:
+        return sorted(ranks)[: len(ranks) - math.ceil(self.threshold * len(ranks) - 1e-9) + 1]
 
     def add(self, which: int) -> None:
         """Makes text `which` one that later texts are compared with."""
-        for number in self._prefix(which):
-            self._holders[number].append(which)
+        for rank in self._prefixes[which]:
+            self._holders[rank].append(which)
 
     def nearest(self, which: int) -> tuple[int, float] | None:
         """(number, similarity) of the most similar added text at or above the threshold."""
-        grams, best = self.sets[which], None
-        for other in sorted({h for number in self._prefix(which) for h in self._holders[number]}):
-            low, high = sorted((len(grams), len(self.sets[other])))
-            if low >= self.threshold * high - 1e-9:
-                similarity = jaccard(grams, self.sets[other])
-                if similarity >= self.threshold and (best is None or similarity > best[1]):
-                    best = (other, similarity)
+        best: tuple[int, float] | None = None
+        for other in self._candidates(which):
+            similarity = jaccard(self.sets[which], self.sets[other])
+            if similarity >= self.threshold and (best is None or similarity > best[1]):
+                best = (other, similarity)
         return best
+
+    def _candidates(self, which: int) -> list[int]:
+        prefix = self._prefixes[which]
+        shared = Counter(holder for rank in prefix for holder in self._holders.get(rank, ()))
+        return sorted(
+            other for other, seen in shared.items() if self._may_reach(which, other, seen)
+        )
+
+    def _may_reach(self, one: int, other: int, seen: int) -> bool:
+        """Whether `seen` shared elements of the prefixes can still grow to the threshold."""
+        shorter = min(one, other, key=lambda which: self._prefixes[which][-1])
+        beyond = len(self.sets[shorter]) - len(self._prefixes[shorter])
+        both = len(self.sets[one]) + len(self.sets[other])
+        return seen + beyond >= self.threshold / (1 + self.threshold) * both - 1e-9
 
 
 def deduplicate(
