@@ -40,7 +40,7 @@ if arguments[:2] == ["-m", "pip"]:
         item = {{"metadata": {{"name": "torch", "requires_dist": needs}}}}
         report = pathlib.Path(arguments[arguments.index("--report") + 1])
         report.write_text(json.dumps({{"install": [item]}}))
-    print(os.environ.get("STAND_IN_SAYS", ""))
+    print(os.environ.get("STAND_IN_SAYS", ""), file=sys.stderr)
     sys.exit(int(os.environ.get("STAND_IN_FAILS", "0")))
 print(json.dumps({{name: value for name, value in os.environ.items()}}))
 """
@@ -111,6 +111,15 @@ def test_a_changed_dependency_installs_again(house: House, name: str) -> None:
     with open(house.root / name, "a") as file:
         file.write("# changed\n")
     assert course.ensure(house.root, "demo") > 0
+
+
+@posix
+def test_a_changed_dependency_keeps_the_larger_set(house: House) -> None:
+    course.ensure(house.root, "test")
+    with open(house.root / "constraints.txt", "a") as file:
+        file.write("# changed\n")
+    course.ensure(house.root, "lab")
+    assert house.installs()[-1][-1] == ".[compare,dev,notebooks]"
 
 
 @posix
@@ -352,7 +361,7 @@ def test_a_report_is_read(root: Path) -> None:
             "demo --source sgd --path logs.json --json",
             "-m course_lib demo --source sgd --path logs.json --json",
         ),
-        ("demo --js", "-m course_lib demo --js"),
+        ("demo --allow", "-m course_lib demo --allow"),
         ("run 00", "-m course_lib.notebooks run 00"),
         ("refresh", "-m course_lib.notebooks refresh"),
         ("test tests/world -q", "-m pytest tests/world -q"),
