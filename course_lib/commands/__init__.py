@@ -1,0 +1,1 @@
+"""What `python -m course_lib <command>` runs."""

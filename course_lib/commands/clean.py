@@ -1,0 +1,66 @@
+"""`python -m course_lib clean RAW --out CLEAN.jsonl --rejects REJECTS.jsonl`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from course_lib.cleaning import CleaningConfig, CleaningReport, clean
+from course_lib.dialogue import DialogueError, Reject, write_dialogues, write_jsonl
+from course_lib.sources import SOURCES, read_source
+
+
+def clean_main(argv: Sequence[str] | None = None) -> int:
+    """Cleans one file or folder, writes what is kept and what is set aside; prints the report."""
+    try:
+        run(add_arguments(argparse.ArgumentParser(prog="course_lib clean")).parse_args(argv))
+    except (DialogueError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Gives a parser the options of `clean`."""
+    parser.add_argument("raw", type=Path, help="file, or folder of the source's files, to clean")
+    parser.add_argument("--out", type=Path, required=True, help="JSONL file for what is kept")
+    parser.add_argument("--rejects", type=Path, required=True, help="JSONL file for what is not")
+    parser.add_argument("--source", choices=sorted(SOURCES), default="shop")
+    parser.add_argument("--json", action="store_true", help="print the counts as one object")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> CleaningReport:
+    """Cleans as the parsed options say."""
+    _check_places(arguments)
+    report = clean_file(arguments.raw, arguments.source)
+    write_dialogues(report.kept, arguments.out)
+    write_jsonl((rejected.to_dict() for rejected in report.rejected), arguments.rejects)
+    print(json.dumps(report.counts) if arguments.json else report.table())
+    return report
+
+
+def clean_file(path: Path, source: str = "shop") -> CleaningReport:
+    """Reads and cleans one file or folder with the settings for its source."""
+    unreadable: list[Reject] = []
+    dialogues = read_source(source, path, unreadable)
+    return clean(dialogues, config_for(source), unreadable)
+
+
+def config_for(source: str) -> CleaningConfig:
+    """The default settings; for our own shop with its public contacts allowed."""
+    if source != "shop":
+        return CleaningConfig()
+    from course_lib.world.catalogue import load_catalogue
+
+    policies = load_catalogue().policies
+    return CleaningConfig(allow=(policies["hotline"], policies["email"]))
+
+
+def _check_places(arguments: argparse.Namespace) -> None:
+    places = [path.resolve() for path in (arguments.raw, arguments.out, arguments.rejects)]
+    if len(set(places)) < len(places):
+        raise DialogueError("RAW, --out and --rejects must be three different files")

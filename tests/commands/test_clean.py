@@ -1,0 +1,92 @@
+"""`course_lib clean`: what it writes adds up to what it read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from course_lib.commands.clean import clean_main, config_for
+from course_lib.dialogue import read_dialogues
+
+FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+
+def raw_file(folder: Path) -> Path:
+    talks = [
+        ("a", "Is the caf\u00c3\u00a9 open?", "Yes. Our hotline is 0800 555 0134."),
+        ("b", "IS THE CAF\u00c9 OPEN?", "yes; our hotline is 0800 555 0134"),
+        ("c", "Call me on 07700 900123", "I will."),
+    ]
+    lines = [
+        json.dumps(
+            {
+                "id": name,
+                "messages": [
+                    {"role": "user", "content": asked},
+                    {"role": "assistant", "content": said},
+                ],
+            }
+        )
+        for name, asked, said in talks
+    ]
+    path = folder / "raw.jsonl"
+    path.write_text("\n".join([*lines, '{"id": "d"']) + "\n", encoding="utf-8")
+    return path
+
+
+def places(folder: Path) -> list[str]:
+    return ["--out", str(folder / "clean.jsonl"), "--rejects", str(folder / "rejects.jsonl")]
+
+
+def test_clean_writes_what_is_kept_and_what_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert clean_main([str(raw_file(tmp_path)), *places(tmp_path), "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    kept = list(read_dialogues(tmp_path / "clean.jsonl"))
+    lines = (tmp_path / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
+    rejects = [json.loads(line) for line in lines]
+    assert (counts["read"], counts["kept"], counts["rejected"]) == (4, len(kept), len(rejects))
+    assert kept[0].messages[0].content == "Is the caf\u00e9 open?"
+    assert "0800 555 0134" in kept[0].messages[1].content
+    assert kept[1].messages[0].content == "Call me on [PHONE]"
+    assert [(r["id"], r["step"], r["equals"], r["line"]) for r in rejects] == [
+        ("b", "deduplicate", "a", None),
+        (None, "read", None, 4),
+    ]
+    assert rejects[1]["text"] == '{"id": "d"'
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "kept"),
+    [("sgd", FIXTURES / "sgd", 2), ("abcd", FIXTURES / "abcd_small.json", 1)],
+)
+def test_clean_reads_other_sources(
+    source: str, path: Path, kept: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert clean_main([str(path), *places(tmp_path), "--source", source]) == 0
+    assert "kept" in capsys.readouterr().out
+    assert len(list(read_dialogues(tmp_path / "clean.jsonl"))) == kept
+
+
+def test_a_missing_file_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert clean_main([str(tmp_path / "gone.jsonl"), *places(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "gone.jsonl" in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_raw_file_is_never_overwritten(tmp_path: Path) -> None:
+    raw = raw_file(tmp_path)
+    before = raw.read_bytes()
+    assert clean_main([str(raw), "--out", str(raw), "--rejects", str(tmp_path / "r")]) == 1
+    assert raw.read_bytes() == before
+
+
+def test_only_our_own_shop_has_contacts_to_allow() -> None:
+    assert "0800 555 0134" in config_for("shop").allow
+    assert config_for("sgd").allow == ()
