@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import ROOT, bpe_tokenizer, tiny_gpt2, tiny_llama
+from tests.tiny import ROOT, bpe_tokenizer, tiny_gpt2, tiny_llama, toy_dialogues
 
 SAMPLES = Path(os.environ.get("COURSE_SAMPLES", ROOT.parent / "shared" / "samples"))
 
@@ -77,29 +77,4 @@ def model(request: pytest.FixtureRequest):
 
 @pytest.fixture
 def three_dialogues():
-    """Several turns, a context-only reply, a system and a tool turn, an agent who opens."""
-    from course_lib.dialogue import Dialogue, Message
-
-    return [
-        Dialogue(
-            "d1",
-            [
-                Message("system", "You help customers of a shop."),
-                Message("user", "How long is the warranty on the Brisa kettle?"),
-                Message("assistant", "It is two years."),
-                Message("user", "And the price?"),
-                Message("assistant", "39 euros."),
-            ],
-        ),
-        Dialogue(
-            "d2",
-            [
-                Message("assistant", "Hello! How can I help?", train=False),
-                Message("user", "My order, please."),
-                Message("tool", "order 1234567890: sent"),
-                Message("assistant", "It is on its way.\n"),
-                Message("assistant", " Anything else? 😀"),
-            ],
-        ),
-        Dialogue("d3", [Message("user", "Thank you!"), Message("assistant", "You are welcome.")]),
-    ]
+    return toy_dialogues()
