@@ -198,19 +198,32 @@ def _damage(message: Message) -> str:
 
 
 def drop_empty_turns(dialogue: Dialogue) -> StepResult:
-    """Takes out turns without text; a dialogue of nothing else is set aside."""
-    step = "drop_empty_turns"
-    empty = [n for n, message in enumerate(dialogue.messages) if not message.content.strip()]
+    """Takes out turns without text; sets aside a dialogue that lost a reply, or all its text."""
+    step, messages = "drop_empty_turns", dialogue.messages
+    empty = [number for number, message in enumerate(messages) if not message.content.strip()]
     if not empty:
         return dialogue, []
-    if len(empty) == len(dialogue.messages):
+    if len(empty) == len(messages):
         return None, [_set_aside(step, dialogue, "no turn has any text")]
-    full = [message for message in dialogue.messages if message.content.strip()]
+    for number in empty:
+        if _is_lost_reply(messages, number):
+            return None, [
+                _set_aside(step, dialogue, f"the reply in message {number} is lost", number)
+            ]
+    full = [message for message in messages if message.content.strip()]
     changes = [
-        Change(step, dialogue.id, n, "the turn has no text", dialogue.messages[n].content, None)
+        Change(step, dialogue.id, n, "the turn has no text", messages[n].content, None)
         for n in empty
     ]
     return replace(dialogue, messages=full), changes
+
+
+def _is_lost_reply(messages: list[Message], number: int) -> bool:
+    """An empty agent's turn to a customer whom no other agent's turn answers."""
+    before = [m.role for m in messages[:number] if m.content.strip()]
+    after = [m.role for m in messages[number + 1 :] if m.content.strip()]
+    is_reply = messages[number].role == "assistant" and before[-1:] == ["user"]
+    return is_reply and after[:1] in ([], ["user"])
 
 
 def check_roles(dialogue: Dialogue) -> StepResult:
@@ -243,7 +256,7 @@ def drop_loops(dialogue: Dialogue, times: int = 4) -> StepResult:
 
 def _looped_phrase(text: str, times: int) -> str | None:
     sentences = [normalised(sentence) for sentence in re.split(r"[.!?\n]+", text)]
-    counts = Counter(sentence for sentence in sentences if " " in sentence)
+    counts = Counter(sentence for sentence in sentences if re.search("[^\\W\\d]{2}", sentence))
     for sentence, count in counts.items():
         if count >= times:
             return sentence
@@ -271,7 +284,7 @@ def _set_aside(step: str, dialogue: Dialogue, reason: str, number: int | None = 
 
 EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 PHONE_LIKE = re.compile(
-    r"(?<![\w@.,/#-])(?<!\d )(?:\+|\(\+?)?\d(?:(?:\)[ ]?|[ .\-/(]{1,2})?\d){6,14}"
+    r"(?<![\w@.,/#-])(?<!\d )(?:\+|\(\+?)?\d(?:(?:\)[ ]?|[ ]?\(|[ ]-[ ]|[ .\-/])?\d){6,14}"
     r"(?![\w@]|[.,/:\- ]\d)"
 )
 DATE = re.compile(r"\d{4}([-./ ])\d{1,2}\1\d{1,2}|\d{1,2}([-./ ])\d{1,2}\2(?:\d{4}|\d{2})")
@@ -468,6 +481,9 @@ class Rejected:
         return record | {"dialogue": self.dialogue and self.dialogue.to_dict(), "text": self.text}
 
 
+DataSetResult = tuple[list[Dialogue], list[Rejected], list[Change]]
+
+
 def normalised(text: str) -> str:
     """Lower case, every run of spaces and punctuation as one space."""
     return re.sub(r"[\W_]+", " ", text.casefold()).strip()
@@ -546,9 +562,7 @@ class NearIndex:
         return seen + beyond >= self.threshold / (1 + self.threshold) * both - 1e-9
 
 
-def deduplicate(
-    dialogues: Iterable[Dialogue], threshold: float = 0.9
-) -> tuple[list[Dialogue], list[Rejected], list[Change]]:
+def deduplicate(dialogues: Iterable[Dialogue], threshold: float = 0.8) -> DataSetResult:
     """Keeps the first of equal and of nearly equal dialogues (Jaccard of character 5-grams).
 
     A near copy whose numbers, entity values or intents differ is a minimal pair: flagged, kept.
@@ -567,14 +581,12 @@ def deduplicate(
     return kept, rejected + near, flags
 
 
-def _drop_near(
-    dialogues: list[Dialogue], threshold: float
-) -> tuple[list[Dialogue], list[Rejected], list[Change]]:
+def _drop_near(dialogues: list[Dialogue], threshold: float) -> DataSetResult:
     index = NearIndex([_dialogue_text(dialogue) for dialogue in dialogues], threshold)
     kept, rejected, flags = [], [], []
     for number, dialogue in enumerate(dialogues):
         hit = index.nearest(number)
-        if hit and _meaning(dialogue) == _meaning(dialogues[hit[0]]):
+        if hit and not _differ(dialogue, dialogues[hit[0]]):
             equal = dialogues[hit[0]].id
             rejected.append(_copy(dialogue, equal, f"nearly the same words ({hit[1]:.2f})"))
             continue
@@ -590,11 +602,23 @@ def _copy(dialogue: Dialogue, equal: str, how: str) -> Rejected:
     return Rejected(dialogue.id, "deduplicate", f"{how} as {equal!r}", equal, dialogue)
 
 
-def _meaning(dialogue: Dialogue) -> tuple[Any, ...]:
-    """What tells a minimal pair from a copy: numbers said, entity values, intents."""
-    numbers = re.findall(r"\d+", _dialogue_text(dialogue))
-    values = [(e.slot, e.value) for m in dialogue.messages for e in m.entities]
-    return numbers, values, [m.intent for m in dialogue.messages if m.intent]
+def _differ(one: Dialogue, other: Dialogue) -> bool:
+    """Whether near copies are a minimal pair: each says what the other lacks, or labels differ.
+
+    One that only says more than the other, such as a closing, is a copy.
+    """
+    facts, others = _facts(one), _facts(other)
+    labels = {normalised(m.content): m.intent for m in one.messages}
+    relabelled = any(
+        labels.get(normalised(m.content), m.intent) != m.intent for m in other.messages
+    )
+    return relabelled or bool(facts - others and others - facts)
+
+
+def _facts(dialogue: Dialogue) -> set[Any]:
+    """Numbers said and entity values."""
+    values = {(e.slot, e.value) for m in dialogue.messages for e in m.entities}
+    return values | set(re.findall(r"\d+", _dialogue_text(dialogue)))
 
 
 def remove_leaks(
@@ -620,6 +644,85 @@ def remove_leaks(
     return kept, rejected
 
 
+# --- find_swapped_roles, find_cut_replies: what only the whole data set shows ----------------
+
+FINAL_MARK = re.compile(r"[^\w\s,][\s]*$")
+
+
+def find_swapped_roles(dialogues: Iterable[Dialogue], margin: float = 5.0) -> DataSetResult:
+    """Sets aside dialogues whose agent talks like the customers and the other way round.
+
+    A naive Bayes model of both roles' words and word pairs, learned from the same dialogues
+    (each message left out of its own judgement), must favour the swap by e to the `margin`.
+    """
+    dialogues = list(dialogues)
+    kept, rejected = [], []
+    for dialogue, odds in zip(dialogues, role_odds(dialogues), strict=True):
+        if odds < -margin:
+            reason = f"the roles are swapped (log odds {-odds:.0f})"
+            rejected.append(Rejected(dialogue.id, "find_swapped_roles", reason, None, dialogue))
+        else:
+            kept.append(dialogue)
+    return kept, rejected, []
+
+
+def role_odds(dialogues: Sequence[Dialogue], at_least: int = 5) -> list[float]:
+    """For each dialogue the log odds that its roles are as they stand rather than swapped."""
+    sides = ("user", "assistant")
+    spoken = [
+        [(m.role, _word_features(m.content)) for m in dialogue.messages if m.role in sides]
+        for dialogue in dialogues
+    ]
+    counts = {side: Counter[str]() for side in sides}
+    turns = Counter(side for messages in spoken for side, _ in messages)
+    for messages in spoken:
+        for side, features in messages:
+            counts[side].update(features)
+
+    def odds(side: str, feature: str) -> float:
+        other = sides[side == "user"]
+        own, their = counts[side][feature] - 1, counts[other][feature]
+        if own + their < at_least:
+            return 0.0
+        return math.log((own + 0.5) / (turns[side] + 1) * (turns[other] + 1) / (their + 0.5))
+
+    return [
+        sum(odds(side, feature) for side, features in messages for feature in features)
+        for messages in spoken
+    ]
+
+
+def _word_features(text: str) -> set[str]:
+    words = ["<", *normalised(text).split(), ">"]
+    return {*words[1:-1], *(f"{one} {two}" for one, two in zip(words, words[1:], strict=False))}
+
+
+def find_cut_replies(dialogues: Iterable[Dialogue], habit: float = 0.98) -> DataSetResult:
+    """Sets aside dialogues with a reply that breaks off: it ends without any final mark.
+
+    Only where at least the share `habit` of all replies has one: elsewhere it means nothing.
+    """
+    dialogues = list(dialogues)
+    cut = [
+        [n for n, m in enumerate(d.messages) if m.role == "assistant" and _breaks_off(m.content)]
+        for d in dialogues
+    ]
+    replies = sum(m.role == "assistant" for d in dialogues for m in d.messages)
+    if sum(map(len, cut)) > (1 - habit) * replies:
+        return dialogues, [], []
+    kept = [dialogue for dialogue, numbers in zip(dialogues, cut, strict=True) if not numbers]
+    rejected = [
+        Rejected(d.id, "find_cut_replies", f"message {numbers[0]} breaks off", None, d)
+        for d, numbers in zip(dialogues, cut, strict=True)
+        if numbers
+    ]
+    return kept, rejected, []
+
+
+def _breaks_off(text: str) -> bool:
+    return FINAL_MARK.search(text) is None
+
+
 # --- the whole --------------------------------------------------------------------------------
 
 STEPS = (
@@ -628,6 +731,8 @@ STEPS = (
     "check_roles",
     "drop_loops",
     "redact_personal_data",
+    "find_swapped_roles",
+    "find_cut_replies",
     "deduplicate",
 )
 
@@ -643,7 +748,7 @@ class CleaningConfig:
     steps: tuple[str, ...] = STEPS
     loop_times: int = 4
     allow: tuple[str, ...] = ()
-    duplicate_threshold: float = 0.9
+    duplicate_threshold: float = 0.8
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.steps) - set(STEPS))
@@ -658,6 +763,15 @@ class CleaningConfig:
             "check_roles": check_roles,
             "drop_loops": lambda dialogue: drop_loops(dialogue, self.loop_times),
             "redact_personal_data": lambda dialogue: redact_personal_data(dialogue, self.allow),
+        }
+        return [ready[name] for name in STEPS if name in ready and name in self.steps]
+
+    def data_set_steps(self) -> list[Callable[[list[Dialogue]], DataSetResult]]:
+        """The steps that look at all dialogues together, ready to call."""
+        ready: dict[str, Callable[[list[Dialogue]], DataSetResult]] = {
+            "find_swapped_roles": find_swapped_roles,
+            "find_cut_replies": find_cut_replies,
+            "deduplicate": lambda dialogues: deduplicate(dialogues, self.duplicate_threshold),
         }
         return [ready[name] for name in STEPS if name in ready and name in self.steps]
 
@@ -732,9 +846,9 @@ def clean(
             report.rejected.append(Rejected(dialogue.id, why.step, why.reason, None, dialogue))
         else:
             report.kept.append(cleaned)
-    if "deduplicate" in config.steps:
-        report.kept, copies, flags = deduplicate(report.kept, config.duplicate_threshold)
-        report.rejected += copies
+    for whole_step in config.data_set_steps():
+        report.kept, rejected, flags = whole_step(report.kept)
+        report.rejected += rejected
         report.changes += flags
     _count_unreadable(report, unreadable or [])
     return report
