@@ -20,8 +20,10 @@ import hashlib
 import importlib
 import json
 import os
+import platform
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
@@ -147,6 +149,28 @@ def check_python(version: tuple) -> None:
     )
 
 
+def check_machine(system: str, machine: str, macos: str = "") -> None:
+    """Stop at a machine the pinned torch has no build for."""
+    if system == "darwin":
+        fits = machine == "arm64" and int(macos.split(".")[0] or 0) >= 14
+    elif system == "win32":
+        fits = machine == "win-amd64"
+    else:
+        fits = machine in ("x86_64", "aarch64")
+    if not fits:
+        raise SetupError(
+            f"The pinned torch has no build for this machine ({system} {macos} {machine}).\n"
+            "There are builds for Linux (x86_64, aarch64), Windows (64-bit x86 Python) and macOS 14 "
+            "or newer on Apple silicon.\nElsewhere the notebooks run on Colab: see README.md."
+        )
+
+
+def this_machine() -> tuple[str, str, str]:
+    """System, machine and macOS version; on Windows it is the Python's kind that counts."""
+    machine = sysconfig.get_platform() if sys.platform == "win32" else platform.machine()
+    return sys.platform, machine, platform.mac_ver()[0]
+
+
 def check_writable(root: Path) -> None:
     """Stop where the checkout cannot be written to."""
     try:
@@ -199,6 +223,7 @@ def preflight(root: Path) -> None:
     check_disk(root)
     if not environment_python(root):
         check_python(sys.version_info)
+        check_machine(*this_machine())
         check_venv_module()
 
 

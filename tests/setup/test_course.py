@@ -207,6 +207,37 @@ def test_a_python_without_a_build_of_torch_is_told_so(monkeypatch: pytest.Monkey
         course.check_python((3, 15, 0))
 
 
+@pytest.mark.parametrize(
+    "machine",
+    [
+        ("linux", "x86_64", ""),
+        ("linux", "aarch64", ""),
+        ("win32", "win-amd64", ""),
+        ("darwin", "arm64", "14.1"),
+    ],
+)
+def test_a_machine_with_a_build_of_torch_is_taken(machine: tuple[str, str, str]) -> None:
+    course.check_machine(*machine)
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        ("linux", "armv7l", ""),
+        ("win32", "win32", ""),
+        ("darwin", "x86_64", "15.0"),
+        ("darwin", "arm64", "13.6"),
+    ],
+)
+def test_a_machine_without_one_is_told_so(
+    machine: tuple[str, str, str], house: House, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(course, "this_machine", lambda: machine)
+    assert course.main(["demo"], house.root) == 1
+    assert "no build for this machine" in capsys.readouterr().err
+    assert not (house.root / ".venv").exists()
+
+
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])
 def test_a_python_without_venv_is_told_how_to_get_it(
     module: str, root: Path, tmp_path: Path
