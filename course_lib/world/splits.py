@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from course_lib.dialogue import Dialogue, DialogueError, Message, validate
 from course_lib.world.catalogue import FACT_SLOTS, Catalogue, Product
@@ -158,14 +157,22 @@ def check_dialogue(dialogue: Dialogue, catalogue: Catalogue) -> list[str]:
 
 
 def _wrong_facts(dialogue: Dialogue, catalogue: Catalogue) -> list[str]:
-    problems, product = [], None
+    problems = []
+    for number, message, name in _replies(dialogue):
+        product = catalogue.by_name(name) if name else None
+        problems += [f"message {number}: {text}" for text in _fact_errors(message, product)]
+    return problems
+
+
+def _replies(dialogue: Dialogue) -> Iterator[tuple[int, Message, str | None]]:
+    """The agent's messages, each with the product that was named last, there or before."""
+    product = None
     for number, message in enumerate(dialogue.messages):
         for entity in message.entities:
             if entity.slot == "product":
-                product = catalogue.by_name(entity.value)
+                product = entity.value
         if message.role == "assistant":
-            problems += [f"message {number}: {text}" for text in _fact_errors(message, product)]
-    return problems
+            yield number, message, product
 
 
 def _fact_errors(message: Message, product: Product | None) -> list[str]:
@@ -225,17 +232,11 @@ def _held_out_problems(name: str, dialogue: Dialogue, held: Mapping[str, Product
 
 
 def fact_counts(dialogues: Iterable[Dialogue]) -> Counter[tuple[str, str]]:
-    """How often each (slot, value) is told by the agent."""
+    """How often the agent tells each (product, slot)."""
     return Counter(
-        (entity.slot, entity.value)
+        (product or "", entity.slot)
         for dialogue in dialogues
-        for message in dialogue.messages
-        if message.role == "assistant"
+        for _, message, product in _replies(dialogue)
         for entity in message.entities
         if entity.slot in FACT_SLOTS
     )
-
-
-def copy_of(dialogue: Dialogue) -> Dialogue:
-    """An independent copy, messages and spans included."""
-    return replace(Dialogue.from_dict(dialogue.to_dict()))
