@@ -160,8 +160,8 @@ def check_machine(system: str, machine: str, macos: str = "") -> None:
     if not fits:
         raise SetupError(
             f"The pinned torch has no build for this machine ({system} {macos} {machine}).\n"
-            "There are builds for Linux (x86_64, aarch64), Windows (64-bit x86 Python) and macOS 14 "
-            "or newer on Apple silicon.\nElsewhere the notebooks run on Colab: see README.md."
+            "There are builds for Linux (x86_64, aarch64), Windows (64-bit x86 Python) and macOS "
+            "14 or newer on Apple silicon.\nElsewhere the notebooks run on Colab: see README.md."
         )
 
 

@@ -348,6 +348,7 @@ def test_cuda_is_fetched_where_it_is_wanted(
     monkeypatch.setenv("STAND_IN_NEEDS", "nvidia-cublas==13")
     monkeypatch.setattr(course, "has_nvidia", lambda: why == "gpu")
     monkeypatch.setattr(sys, "platform", "win32" if why == "windows" else "linux")
+    monkeypatch.setattr(course, "this_machine", lambda: ("linux", "x86_64", ""))
     if why == "already there":
         monkeypatch.setenv("STAND_IN_TORCH", course.pinned(house.root, "torch") + "+cpu")
     course.ensure(house.root, "demo", allow_cuda=why == "allowed")
