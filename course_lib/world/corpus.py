@@ -336,11 +336,14 @@ class CorpusWriter:
         return self._page_line(shapes, question=question, answer=answer)
 
     def desk_book(self) -> str:
-        """How the service desk answers, question by question."""
+        """How the service desk behaves and answers, question by question."""
         lines = [self._page_line("desk_openings")]
         for _ in range(self.rng.randint(3, 6)):
             policy = self.rng.random() < 0.15
             lines.append(self._policy_note() if policy else self._told_pair("desk_notes"))
+        if count := self.rng.choice((0, 3, 6, 9)):
+            manners = self.rng.sample(self.language.pages["desk_manners"], count)
+            lines.append(self._paragraphs([self._line([line]) for line in manners]))
         return "\n".join(lines)
 
     def _policy_note(self) -> str:
@@ -467,11 +470,12 @@ class CorpusWriter:
         product, cast, shape = self._next_product(), self._cast(), self.language.product_stories
         sentences = [self._line(shape["start"], product, **cast)]
         sentences.append(self._line(shape["choose"], product, **cast))
-        for slot in self._facts(product, 2, 5):
-            lead = self._line(shape["fact_leads"], product, **cast)
-            sentences.append(f'{lead} "{self._fact(product, slot)}"')
-        ends = self.rng.sample(shape["end"], 2)
-        sentences += [self._line([end], product, **cast) for end in ends]
+        slots = self._facts(product, 2, 5)
+        leads = self.rng.sample(shape["fact_leads"], len(slots))
+        for lead, slot in zip(leads, slots, strict=True):
+            told = self._line([lead], product, **cast)
+            sentences.append(f'{told} "{self._fact(product, slot)}"')
+        sentences += [self._line([end], product, **cast) for end in self._in_order(shape, "end", 2)]
         return self._paragraphs(sentences)
 
     # ---- documents about everything else ----
@@ -480,9 +484,9 @@ class CorpusWriter:
         """The shop's promises, as sentences or as questions and answers."""
         lines = [self._page_line("policy_openings")]
         if self.rng.random() < 0.5:
-            for _ in range(self.rng.randint(4, 9)):
-                question, answer = self._policy_pair()
-                lines.append(f"Q: {question}\nA: {answer}")
+            for pair in self.rng.sample(self.language.policies["pairs"], self.rng.randint(4, 9)):
+                question, answer = pair.split(" | ")
+                lines.append(f"Q: {question}\nA: {self._line([answer])}")
             return "\n".join(lines)
         chosen = self.rng.sample(self.language.policies["statements"], self.rng.randint(6, 14))
         return "\n".join([*lines, self._paragraphs([self._line([line]) for line in chosen])])

@@ -132,6 +132,8 @@ def test_form_of_documents(documents: list[str]) -> None:
     assert not re.search(r"[.?!] [a-z]|\n[a-z]", text)
     assert not re.search(r"\b[Aa] (?!used\b|one\b|uni)[aeiou]|\b[Aa]n (?!hour)[^aeiou\W]", text)
     assert not re.search(r"\b(?:They|they) (?:is|has|was|does|costs|weighs|comes)\b", text)
+    one = r"(?i)\bone (?:litre|year|hour|metre|month)(?: of \w+)? (?:are|come|fill|fit|lie|have)\b"
+    assert not re.search(one, text)
     assert not re.search(r"<\||\bUser:|\bAssistant:", text)
 
 
