@@ -23,7 +23,7 @@ SHORTEST, LONGEST = 40, 400  # words in a document
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _OF_OBJECT = re.compile(r"\b([Tt]he) ([a-z]+(?: [a-z]+)?) of \{object\}")
 _SHOP_VOICE = re.compile(r"\b(?:we|our|us)\b", flags=re.IGNORECASE)
-_BUYER_SAYS = re.compile(r"buying|caught my eye|before I order|sell|stock")
+_BUYER_SAYS = re.compile(r"buying|caught my eye|before I order|sell|stock|[Dd]o you (?!know)")
 _OWNER_SAYS = re.compile(
     r"\b[Mm]y (?!phone|neighbours)|I bought|got dirty|suddenly|broke\.|is empty\."
 )
