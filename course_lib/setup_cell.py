@@ -27,6 +27,7 @@ _OFFLINE = {
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "HF_EVALUATE_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # a bar for a file that is here already is only noise
 }
 _QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -150,8 +150,9 @@ def _lengths(notebook: Notebook, path: Path) -> Iterator[Problem]:
             yield number, f"{length} lines of code; at most {MAX_LINES}"
         if length == 0:
             yield number, "an empty code cell"
-    if lengths and statistics.median(lengths.values()) > MEDIAN_LINES:
-        median = statistics.median(lengths.values())
+    own = [lengths[n] for n, cell in _code(notebook) if SETUP_TAG not in tags(cell)]
+    if own and statistics.median(own) > MEDIAN_LINES:
+        median = statistics.median(own)
         yield None, f"the median code cell has {median:g} lines; at most {MEDIAN_LINES}"
 
 

@@ -113,6 +113,7 @@ def _kernel(node: Any, folder: Path, timeout: int) -> Iterator[Any]:
     class RunningInterpreter(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
             command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+            command += ["--log-level=ERROR"]  # it warns on every start of what is always so
             return KernelSpec(argv=command, display_name="Python 3", language="python")
 
     with tempfile.TemporaryDirectory() as profile:
@@ -122,10 +123,13 @@ def _kernel(node: Any, folder: Path, timeout: int) -> Iterator[Any]:
             timeout=timeout,
             store_widget_state=False,
             record_timing=False,
+            shutdown_kernel="immediate",
             resources={"metadata": {"path": str(folder)}},
         )
         # Without a profile of its own, a learner's start-up files would run in every chapter.
-        with client.setup_kernel(env=os.environ | {"IPYTHONDIR": profile}):
+        # cleanup_kc: a client does not stop the kernel of a manager that it was given.
+        environment = os.environ | {"IPYTHONDIR": profile}
+        with client.setup_kernel(env=environment, cleanup_kc=True):
             yield client
 
 
@@ -137,7 +141,9 @@ def _execute_cell(client: Any, node: Any, index: int, number: int, path: str | P
         client.execute_cell(cell, index)
         return
     except CellExecutionError as stopped:
-        trace = _ANSI.sub("", getattr(stopped, "traceback", "") or str(stopped))
+        errors = [output for output in cell["outputs"] if output["output_type"] == "error"]
+        lines = errors[-1]["traceback"] if errors else [str(stopped)]
+        trace = _ANSI.sub("", "\n".join(lines))
     except CellTimeoutError:
         trace = f"It ran longer than {client.timeout} seconds."
     except DeadKernelError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def test_an_error_names_notebook_cell_source_and_traceback(put, capsys):
     for wanted in ("90_bad.ipynb, code cell 2", "    x['missing']", "KeyError: 'missing'"):
         assert wanted in said
     assert "\x1b[" not in said
+    assert said.count("    x['missing']") == 1
     assert path.read_bytes() == before
 
 
@@ -87,6 +89,13 @@ def test_run_keeps_what_ran_before_an_error(put, tmp_path: Path, capsys):
     assert run([path], tmp_path / "out") == 1
     cells = read(tmp_path / "out" / "90_bad.ipynb")["cells"]
     assert text(cells[0]) == "1\n"
+
+
+def test_no_kernel_is_left_behind(put):
+    path = put(notebook(code("import os\n\nprint(os.getpid())")), "90_pid.ipynb", "notebooks")
+    done = execute(read(path), path)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(text(done["cells"][0])), 0)
 
 
 def test_a_cell_that_hangs_is_stopped_in_time(put):
