@@ -25,7 +25,8 @@ _OF_OBJECT = re.compile(r"\b([Tt]he) ([a-z]+(?: [a-z]+)?) of \{object\}")
 _SHOP_VOICE = re.compile(r"\b(?:we|our|us)\b", flags=re.IGNORECASE)
 _BUYER_SAYS = re.compile(r"buying|caught my eye|before I order|sell|stock|[Dd]o you (?!know)")
 _OWNER_SAYS = re.compile(
-    r"\b[Mm]y (?!phone|neighbours)|I bought|got dirty|suddenly|broke\.|is empty\.|[Dd]o you (?!know)"
+    r"\b[Mm]y (?!phone|neighbours)|I bought|got dirty|suddenly|broke\.|is empty\."
+    r"|[Dd]o you (?!know)"
 )
 _CLAUSE_START = re.compile(r"\{subject\}|[Tt]he [a-z]+(?: [a-z]+)? (?:of|on) \{object\}")
 _CAST_SLOT = re.compile(r"\{(?:person|town|day|friend)\}")
