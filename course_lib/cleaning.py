@@ -528,6 +528,11 @@ class NearIndex:
         }
         self.sets = [{rank[gram] for gram in one} for one in grams]
         self._prefixes = [self._prefix(one) for one in self.sets]
+        self._last = [prefix[-1] for prefix in self._prefixes]
+        self._sizes = [len(one) for one in self.sets]
+        self._beyond = [
+            size - len(prefix) for size, prefix in zip(self._sizes, self._prefixes, strict=True)
+        ]
         self._holders: dict[int, list[int]] = defaultdict(list)
 
     def _prefix(self, ranks: set[int]) -> list[int]:
@@ -548,21 +553,20 @@ class NearIndex:
         return best
 
     def _candidates(self, which: int) -> list[int]:
-        prefix = self._prefixes[which]
+        """The added texts whose shared prefix can still grow to the threshold."""
+        prefix, last, beyond, sizes = self._prefixes[which], self._last, self._beyond, self._sizes
+        share = self.threshold / (1 + self.threshold)
         shared = Counter(holder for rank in prefix for holder in self._holders.get(rank, ()))
         return sorted(
-            other for other, seen in shared.items() if self._may_reach(which, other, seen)
+            other
+            for other, seen in shared.items()
+            # whichever prefix ends first, all further shared elements lie beyond it
+            if seen + beyond[which if last[which] < last[other] else other]
+            >= share * (sizes[which] + sizes[other]) - 1e-9
         )
 
-    def _may_reach(self, one: int, other: int, seen: int) -> bool:
-        """Whether `seen` shared elements of the prefixes can still grow to the threshold."""
-        shorter = min(one, other, key=lambda which: self._prefixes[which][-1])
-        beyond = len(self.sets[shorter]) - len(self._prefixes[shorter])
-        both = len(self.sets[one]) + len(self.sets[other])
-        return seen + beyond >= self.threshold / (1 + self.threshold) * both - 1e-9
 
-
-def deduplicate(dialogues: Iterable[Dialogue], threshold: float = 0.8) -> DataSetResult:
+def deduplicate(dialogues: Iterable[Dialogue], threshold: float = 0.7) -> DataSetResult:
     """Keeps the first of equal and of nearly equal dialogues (Jaccard of character 5-grams).
 
     A near copy whose numbers, entity values or intents differ is a minimal pair: flagged, kept.
@@ -603,22 +607,19 @@ def _copy(dialogue: Dialogue, equal: str, how: str) -> Rejected:
 
 
 def _differ(one: Dialogue, other: Dialogue) -> bool:
-    """Whether near copies are a minimal pair: each says what the other lacks, or labels differ.
+    """Whether near copies are a minimal pair: each has a value or label that the other lacks.
 
     One that only says more than the other, such as a closing, is a copy.
     """
     facts, others = _facts(one), _facts(other)
-    labels = {normalised(m.content): m.intent for m in one.messages}
-    relabelled = any(
-        labels.get(normalised(m.content), m.intent) != m.intent for m in other.messages
-    )
-    return relabelled or bool(facts - others and others - facts)
+    return bool(facts - others and others - facts)
 
 
 def _facts(dialogue: Dialogue) -> set[Any]:
-    """Numbers said and entity values."""
+    """Numbers said, entity values and intents."""
     values = {(e.slot, e.value) for m in dialogue.messages for e in m.entities}
-    return values | set(re.findall(r"\d+", _dialogue_text(dialogue)))
+    intents = {("", m.intent) for m in dialogue.messages if m.intent}
+    return values | intents | set(re.findall(r"\d+", _dialogue_text(dialogue)))
 
 
 def remove_leaks(
@@ -649,15 +650,22 @@ def remove_leaks(
 FINAL_MARK = re.compile(r"[^\w\s,][\s]*$")
 
 
-def find_swapped_roles(dialogues: Iterable[Dialogue], margin: float = 5.0) -> DataSetResult:
+def find_swapped_roles(
+    dialogues: Iterable[Dialogue], margin: float = 5.0, clear: float = 0.9
+) -> DataSetResult:
     """Sets aside dialogues whose agent talks like the customers and the other way round.
 
     A naive Bayes model of both roles' words and word pairs, learned from the same dialogues
     (each message left out of its own judgement), must favour the swap by e to the `margin`.
+    Only where the share `clear` of all dialogues is as sure of the roles as they stand:
+    elsewhere both sides talk alike and it means nothing.
     """
     dialogues = list(dialogues)
+    judged = role_odds(dialogues)
+    if sum(odds > margin for odds in judged) < clear * len(dialogues):
+        return dialogues, [], []
     kept, rejected = [], []
-    for dialogue, odds in zip(dialogues, role_odds(dialogues), strict=True):
+    for dialogue, odds in zip(dialogues, judged, strict=True):
         if odds < -margin:
             reason = f"the roles are swapped (log odds {-odds:.0f})"
             rejected.append(Rejected(dialogue.id, "find_swapped_roles", reason, None, dialogue))
@@ -748,7 +756,7 @@ class CleaningConfig:
     steps: tuple[str, ...] = STEPS
     loop_times: int = 4
     allow: tuple[str, ...] = ()
-    duplicate_threshold: float = 0.8
+    duplicate_threshold: float = 0.7
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.steps) - set(STEPS))

@@ -25,7 +25,9 @@ from course_lib.cleaning import (
     drop_empty_turns,
     drop_loops,
     edits_between,
+    find_cut_replies,
     find_personal_data,
+    find_swapped_roles,
     jaccard,
     move_span,
     redact_personal_data,
@@ -196,9 +198,22 @@ def test_a_span_that_has_no_place_left_is_reported() -> None:
 
 
 def test_empty_turns_go_and_are_named() -> None:
-    cleaned, changes = drop_empty_turns(talk("hi", " \n", "you there?", "Yes."))
-    assert texts(cleaned) == ["hi", "you there?", "Yes."]
-    assert [(change.message, change.after) for change in changes] == [(1, None)]
+    cleaned, changes = drop_empty_turns(talk("hi", "Hello.", " \n", "Are you there?"))
+    assert texts(cleaned) == ["hi", "Hello.", "Are you there?"]
+    assert [(change.message, change.after) for change in changes] == [(2, None)]
+
+
+def test_a_reply_that_was_lost_sets_the_dialogue_aside() -> None:
+    for lost in (talk("hi", ""), talk("hi", " ", "you there?", "Yes.")):
+        cleaned, changes = drop_empty_turns(lost)
+        assert cleaned is None and "the reply in message 1 is lost" in changes[0].reason
+
+
+def test_an_empty_agent_turn_beside_a_full_one_is_no_lost_reply() -> None:
+    roles = ["assistant", "user", "assistant", "assistant", "user"]
+    said = ["", "hi", "", "Hello.", "bye"]
+    dialogue = Dialogue("d1", [Message(r, text) for r, text in zip(roles, said, strict=True)])
+    assert texts(drop_empty_turns(dialogue)[0]) == ["hi", "Hello.", "bye"]
 
 
 def test_a_dialogue_of_empty_turns_is_set_aside() -> None:
@@ -207,8 +222,8 @@ def test_a_dialogue_of_empty_turns_is_set_aside() -> None:
 
 
 def test_text_that_is_only_dirt_becomes_an_empty_turn() -> None:
-    report = clean([talk("hi", "\u200b\u200b", "anyone?", "Yes, here.")])
-    assert texts(report.kept[0]) == ["hi", "anyone?", "Yes, here."]
+    report = clean([talk("hi", "Hello.", "\u200b\u200b", "Still there?")])
+    assert texts(report.kept[0]) == ["hi", "Hello.", "Still there?"]
 
 
 @pytest.mark.parametrize(
@@ -244,6 +259,7 @@ LOOPS = [
     "Sure: press it, press it, press it, press it.",
     "yes " * 8,
     "Hold the button. Good luck. " * 4,
+    "Gladly. Gladly. Gladly. Gladly.",
 ]
 NO_LOOPS = [
     "I can help. I can help. I can help!",
@@ -283,6 +299,8 @@ PERSONAL = [
     ("you can reach me on 07700900123!", "you can reach me on [PHONE]!"),
     ("my mobile is 9776252661, order 3348917502", "my mobile is [PHONE], order 3348917502"),
     ("call me at 555-0142 or a@b.example", "call me at [PHONE] or [EMAIL]"),
+    ("on 0171 555 1234. 39 euros is fine", "on [PHONE]. 39 euros is fine"),
+    ("0171/555 1234 or +49 (0)30 901820", "[PHONE] or [PHONE]"),
 ]
 NOT_PERSONAL = [
     "3348917502",
@@ -463,6 +481,74 @@ def test_leaks_are_removed_from_the_training_set() -> None:
     assert remove_leaks([fine], [])[0] == [fine]
 
 
+def test_a_copy_that_says_more_is_still_a_copy() -> None:
+    more = talk(*LONG, "No, thank you, bye.", "Goodbye!", name="b")
+    more.messages[4].intent = "thanks"
+    for pair in ([talk(*LONG, name="a"), more], [more, talk(*LONG, name="a")]):
+        assert [r.dialogue_id for r in deduplicate(pair)[1]] == [pair[1].id]
+
+
+# --- find_swapped_roles, find_cut_replies -------------------------------------------------
+
+
+def shop_talks(count: int = 40) -> list[Dialogue]:
+    rng = random.Random(8)
+    asked = ["I want to send back my lamp", "my kettle leaks", "can you cancel my order please"]
+    said = ["Which order number is it?", "I am sorry about that.", "I have noted it for you."]
+    turns = [[rng.choice(asked), rng.choice(said)] for _ in range(2 * count)]
+    return [talk(*turns[2 * n], *turns[2 * n + 1], name=f"t{n}") for n in range(count)]
+
+
+def swapped(dialogue: Dialogue) -> Dialogue:
+    other = {"user": "assistant", "assistant": "user"}
+    return replace(dialogue, messages=[replace(m, role=other[m.role]) for m in dialogue.messages])
+
+
+def test_swapped_roles_are_found_from_the_data_alone() -> None:
+    talks = shop_talks()
+    talks[7] = swapped(talks[7])
+    kept, rejected, _ = find_swapped_roles(talks)
+    assert [r.dialogue_id for r in rejected] == ["t7"] and len(kept) == 39
+    assert "swapped" in rejected[0].reason
+
+
+def test_a_few_dialogues_are_too_little_to_judge_roles_by() -> None:
+    talks = shop_talks(3)
+    talks[1] = swapped(talks[1])
+    assert find_swapped_roles(talks)[0] == talks
+
+
+def test_where_both_sides_talk_alike_roles_are_not_judged() -> None:
+    rng = random.Random(9)
+    words = ["yes", "no", "maybe", "tea", "milk", "rain", "sun", "late", "soon", "here"]
+    said = [[" ".join(rng.choices(words, k=6)) for _ in range(6)] for _ in range(60)]
+    talks = [talk(*turns, name=f"t{number}") for number, turns in enumerate(said)]
+    assert min(cleaning.role_odds(talks)) < -5  # the odds alone would misjudge some
+    assert find_swapped_roles(talks)[0] == talks
+
+
+def test_cut_replies_are_found_where_replies_have_final_marks() -> None:
+    talks = shop_talks()
+    talks[9].messages[1].content = "I am sorry about th"
+    kept, rejected, _ = find_cut_replies(talks)
+    assert [r.dialogue_id for r in rejected] == ["t9"] and len(kept) == 39
+
+
+def test_where_many_replies_have_no_final_mark_it_means_nothing() -> None:
+    talks = shop_talks()
+    for dialogue in talks[:5]:
+        dialogue.messages[1].content = "one moment please"
+    assert find_cut_replies(talks)[0] == talks
+
+
+@pytest.mark.parametrize(
+    "end", ["Done.", "Done!", "Really?", "Done :)", "Good 😊", "(yes)", "“ok”"]
+)
+def test_final_marks(end: str) -> None:
+    assert not cleaning._breaks_off(end)
+    assert cleaning._breaks_off("It is mad")
+
+
 # --- the whole ------------------------------------------------------------------------------
 
 
@@ -580,6 +666,8 @@ def test_defects_planted_in_real_dialogues_are_found() -> None:
     away = {r.dialogue_id: r.step for r in report.rejected}
     assert away["planted-1"] == "drop_loops"
     assert {f"planted-{n}" for n in range(3, 10)} <= set(away)
+    turned = clean([*dialogues[3:], swapped(dialogues[0]), swapped(dialogues[1])]).rejected
+    assert [r.step for r in turned] == ["find_swapped_roles"] * 2
     assert not set(away) & {dialogue.id for dialogue in dialogues}
     reached = {c.dialogue_id: c.step for c in report.changes if c.step != "deduplicate"}
     assert reached["planted-0"] == "repair_text"
@@ -625,7 +713,7 @@ def test_three_thousand_short_dialogues_take_under_eight_seconds() -> None:
     stem = "Could you tell me whether the"
     dialogues = [
         talk(
-            *(f"{stem} {' '.join(rng.choices(words, k=rng.randint(5, 18)))} é?" for _ in range(6)),
+            *(f"{stem} {' '.join(rng.choices(words, k=rng.randint(4, 12)))} é?" for _ in range(4)),
             name=f"d{number}",
         )
         for number in range(3_000)

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_lib.cleaning import CleaningConfig, CleaningReport, clean
-from course_lib.dialogue import DialogueError, Reject, write_dialogues, write_jsonl
+from course_lib.cleaning import CleaningConfig, CleaningReport, clean, remove_leaks
+from course_lib.dialogue import DialogueError, Reject, read_dialogues, write_dialogues, write_jsonl
 from course_lib.sources import SOURCES, read_source
 
 
@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("raw", type=Path, help="file, or folder of the source's files, to clean")
     parser.add_argument("--out", type=Path, required=True, help="JSONL file for what is kept")
     parser.add_argument("--rejects", type=Path, required=True, help="JSONL file for what is not")
+    parser.add_argument(
+        "--held-out", type=Path, nargs="*", default=[], help="JSONL files that must not leak"
+    )
     parser.add_argument("--source", choices=sorted(SOURCES), default="shop")
     parser.add_argument("--json", action="store_true", help="print the counts as one object")
     return parser
@@ -36,18 +39,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> CleaningReport:
     """Cleans as the parsed options say."""
     _check_places(arguments)
-    report = clean_file(arguments.raw, arguments.source)
+    report = clean_file(arguments.raw, arguments.source, arguments.held_out)
     write_dialogues(report.kept, arguments.out)
     write_jsonl((rejected.to_dict() for rejected in report.rejected), arguments.rejects)
     print(json.dumps(report.counts) if arguments.json else report.table())
     return report
 
 
-def clean_file(path: Path, source: str = "shop") -> CleaningReport:
-    """Reads and cleans one file or folder with the settings for its source."""
+def clean_file(
+    path: str | Path, source: str = "shop", held_out: Sequence[str | Path] = ()
+) -> CleaningReport:
+    """Reads and cleans one file or folder with its source's settings; held-out files never leak."""
     unreadable: list[Reject] = []
-    dialogues = read_source(source, path, unreadable)
-    return clean(dialogues, config_for(source), unreadable)
+    tests = [dialogue for file in held_out for dialogue in read_dialogues(file)]
+    report = clean(read_source(source, path, unreadable), config_for(source), unreadable)
+    report.kept, leaks = remove_leaks(report.kept, tests)
+    report.rejected += leaks
+    return report
 
 
 def config_for(source: str) -> CleaningConfig:
@@ -61,6 +69,7 @@ def config_for(source: str) -> CleaningConfig:
 
 
 def _check_places(arguments: argparse.Namespace) -> None:
-    places = [path.resolve() for path in (arguments.raw, arguments.out, arguments.rejects)]
+    files = (arguments.raw, arguments.out, arguments.rejects, *arguments.held_out)
+    places = [path.resolve() for path in files]
     if len(set(places)) < len(places):
-        raise DialogueError("RAW, --out and --rejects must be three different files")
+        raise DialogueError("RAW, --out, --rejects and --held-out must be different files")
