@@ -39,6 +39,7 @@ FACT_INTENTS = {f"ask_{slot}": slot for slot in FACT_SLOTS}
 OUTCOMES = ("handed_over", "done", "withdrawn", "answered", "declined", "chatted")
 _FIELD_OF = {"product": "product", "order_number": "order", "address": "address"}
 _MOOD_SHARES = {"neutral": 45, "terse": 14, "chatty": 14, "polite": 14, "annoyed": 13}
+_LATE_TOPICS = ("compliment", "joke", "are_you_human")
 _GREETINGS = ("hi", "hello", "hey", "good ", "excuse", "sorry", "would you have")
 
 STREETS = (
@@ -369,7 +370,8 @@ def _play_fact(talk: Talk, task: Task) -> None:
 def _slip(talk: Talk, product: Product, slots: list[str]) -> Product | None:
     """Another product that the customer names by mistake, seldom."""
     fitting = [p for p in talk.others if p != product and all(s in p.facts for s in slots)]
-    return talk.rng.choice(fitting) if fitting and talk.chance(0.07) else None
+    akin = [p for p in fitting if p.kind == product.kind] or fitting
+    return talk.rng.choice(akin) if akin and talk.chance(0.07) else None
 
 
 def _in_context(talk: Talk) -> tuple[str, ...]:
@@ -613,6 +615,13 @@ class Planner:
         self.asked[product.name, slot] += 1
         return product, slot, Task(f"ask_{slot}", (("product", product.full_name),))
 
+    def note(self, tasks: Iterable[Task], times: int) -> None:
+        """Counts the questions among `tasks` as asked so many times more."""
+        for task in tasks:
+            slot, product = FACT_INTENTS.get(task.intent), task.get("product")
+            if slot and product:
+                self.asked[self.catalogue.by_name(product).name, slot] += times
+
     def facts(self, number: int) -> list[Task]:
         """Questions on one product."""
         product, _, task = self.question(self._pairs())
@@ -624,10 +633,11 @@ class Planner:
         return _shuffled(tasks, self.rng)
 
     def comparison(self) -> list[Task]:
-        """The same fact of two products."""
+        """The same fact of two products, of one kind where there are two."""
         first, slot, task = self.question(self._pairs())
         rest = [(p, slot) for p in self.products if p != first and slot in p.facts]
-        return _shuffled([task, self.question(rest)[2]], self.rng)
+        akin = [(p, slot) for p, slot in rest if p.kind == first.kind]
+        return _shuffled([task, self.question(akin or rest)[2]], self.rng)
 
     def _pairs(self) -> list[tuple[Product, str]]:
         return [(product, slot) for product in self.products for slot in product.facts]
@@ -668,8 +678,11 @@ class Planner:
     def chat(self, first: bool = True) -> Task:
         """Small talk, or something outside the shop's business; praise does not come first."""
         if self.rng.random() < 0.45:
-            topics = self.language.sections("customer", "small_talk")
-            topics = [topic for topic in topics if not first or topic != "compliment"]
+            topics = [
+                topic
+                for topic in self.language.sections("customer", "small_talk")
+                if (topic != "compliment" if first else topic in _LATE_TOPICS)
+            ]
             return Task("small_talk", (("topic", self.rng.choice(topics)),))
         wordings = self.language.wordings["customer"]["out_of_scope"]
         return Task("out_of_scope", (("topic", self.rng.choice(wordings).text),))

@@ -88,7 +88,9 @@ def _variants(
         family = Family(f"{prefix}{len(goals):05d}", tasks, planner.order())
         rng = random.Random(f"{seed}:{family.id}")
         number = rng.choices((1, 2, 3), (5, 3, 2))[0] if any(t.slots for t in tasks) else 6
-        yield _family(family, planner, others, rng, number, texts)
+        variants = _family(family, planner, others, rng, number, texts)
+        planner.note(tasks, len(variants) - 1)
+        yield variants
 
 
 def _family(
