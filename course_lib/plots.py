@@ -23,7 +23,7 @@ Record = Mapping[str, Any]
 BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
 _TRAINED, _CONTEXT = "#bfe3c0", "#e6e6e6"
 _CELL = "border: 1px solid #bbb; padding: 0.4em 0.6em; text-align: left; vertical-align: top"
-_SMOOTHING = 0.1  # weight of the newest value in the smoothed training loss
+_SMOOTHING = 0.3  # weight of the newest value in the smoothed training loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.notebooks.canonical import canonicalise, write
+from course_lib.notebooks.canonical import canonicalise, read, text_of, write
 from course_lib.setup_cell import setup_source
 from tests.browser import lab
 
@@ -74,3 +74,36 @@ def test_the_chat_widget_answers_in_jupyterlab(repository: Path, server: str, tm
         assert page.title() != "broken"
         picture = lab.screenshot(page, "chat_tiny")
     assert picture.stat().st_size > 10_000
+
+
+def put_chapter_00(repository: Path) -> str:
+    """Chapter 00 with three steps of training, so without the cells that measure and claim.
+
+    The whole chapter runs under nbval; what only a browser shows is the plot and the chat.
+    """
+    chapter = read(lab.ROOT / "notebooks" / "00_start_here.ipynb")
+    kept = []
+    for cell in chapter["cells"]:
+        source = text_of(cell["source"])
+        if cell["cell_type"] == "code" and ("claim(" in source or "measure(" in source):
+            continue
+        short = "RECIPE = replace(RECIPE, max_steps=3)\n\ntuned ="
+        source = source.replace("\ntuned =", f"from dataclasses import replace\n\n{short}", 1)
+        kept.append(cell | {"source": source})
+    assert any("max_steps=3" in cell["source"] for cell in kept)
+    path = repository / "notebooks" / "00_start_here.ipynb"
+    write(canonicalise({"cells": kept}, path), path)
+    return "notebooks/00_start_here.ipynb"
+
+
+@pytest.mark.slow
+def test_chapter_00_draws_its_plot_and_chats(repository: Path, server: str, tmp_path: Path):
+    path = put_chapter_00(repository)
+    with lab.open_notebook(server, path, tmp_path) as page:
+        lab.run_all_cells(page)
+        assert page.locator(".jp-RenderedHTMLCommon:has-text('SFT: step 3 of 3')").count()
+        reply = lab.chat(page, "How long is the warranty of the Brisa kettle?", timeout=120)
+        lab.screenshot(page, "chapter_00_chat")
+        assert page.locator(".chat-error").count() == 0
+        assert reply.strip()
+        assert page.locator(".chat-assistant").count() == 2  # base and tuned
