@@ -8,6 +8,7 @@ message is annotated while it is written, so spans and facts are exact by constr
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -337,7 +338,9 @@ def _opened(talk: Talk, pieces: list[Piece]) -> list[Piece]:
         return pieces
     if not talk.chance(0.25):
         return pieces
-    sections = ("main", "question") if pieces[-1].text.endswith("?") else ("main",)
+    text = "".join(piece.text for piece in pieces)
+    asks = re.match(r"[^.!?]*\?", text) is not None
+    sections = ("main", "question") if asks else ("main",)
     opener = talk.language.choose(talk.rng, "customer", "openers", sections, talk.mood)
     return _joined([], opener.text, pieces)
 
@@ -466,7 +469,7 @@ def _play_operation(talk: Talk, task: Task) -> None:
     else:
         done = f"done_{task.intent}" if task.intent in CONFIRMED else task.intent
         talk.agent(_order_reply(talk, done, values), [["notify", task.intent]], more=True)
-    talk.last_fact, talk.answered = None, True
+    talk.last_fact, talk.answered = None, False
     talk.known = {name: value for name, value in talk.known.items() if name == "order_number"}
 
 
