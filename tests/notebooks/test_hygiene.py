@@ -25,7 +25,7 @@ def test_committed_notebook(path: Path):
     assert not findings, "\n".join(findings)
 
 
-def test_every_chapter_has_its_solutions_notebook():
+def test_solutions_belong_to_a_chapter():
     chapters = {path.name for path in COMMITTED if path.parent.name == "notebooks"}
     solutions = {path.name for path in COMMITTED if path.parent.name == "solutions"}
     assert solutions <= chapters
