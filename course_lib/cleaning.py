@@ -831,7 +831,7 @@ class CleaningReport:
 
 def _kind(reason: str) -> str:
     """A reason without what differs from one dialogue to the next."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"", "…", re.sub(r"\d+(?:\.\d+)?", "…", reason))
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "…", re.sub(r"0x[0-9a-f]+|\d+(?:\.\d+)?", "…", reason))
 
 
 def clean(
