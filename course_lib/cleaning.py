@@ -784,6 +784,16 @@ class CleaningConfig:
         return [ready[name] for name in STEPS if name in ready and name in self.steps]
 
 
+def config_for(source: str) -> CleaningConfig:
+    """The default settings; for our own shop with its public contacts allowed."""
+    if source != "shop":
+        return CleaningConfig()
+    from course_lib.world.catalogue import load_catalogue
+
+    policies = load_catalogue().policies
+    return CleaningConfig(allow=(policies["hotline"], policies["email"]))
+
+
 @dataclass(slots=True)
 class CleaningReport:
     """Where every dialogue went: `read == len(kept) + len(rejected)`."""

@@ -16,14 +16,13 @@ from typing import Any
 
 from course_lib.batching import PackedDialogues, truncate_all
 from course_lib.chat_format import encode_all
-from course_lib.cleaning import CleaningConfig, CleaningReport, clean, remove_leaks
+from course_lib.cleaning import CleaningReport, clean, config_for, remove_leaks
 from course_lib.dialogue import Dialogue, DialogueError, Reject, read_dialogues
 from course_lib.generation import context_length, generate
 from course_lib.metrics import FactQuestion, exact_facts, fact_questions, held_out_loss
 from course_lib.models import ROOT, from_scratch, load_base, prepare_for_chat
 from course_lib.sources import read_source
 from course_lib.training import History, Record, TrainConfig, train
-from course_lib.world.catalogue import load_catalogue
 
 SHOP = ROOT / "data" / "shop"
 RECIPE = TrainConfig(epochs=2.0, learning_rate=2e-3, warmup_steps=20)
@@ -94,9 +93,7 @@ def real_journey(
 def clean_journey(journey: Journey) -> CleaningReport:
     """Cleans the raw dialogues and takes out what also stands in the held-out ones."""
     with journey.timed("clean"):
-        policies = load_catalogue().policies
-        ours = (policies["hotline"], policies["email"])  # contacts that are no personal data
-        report = clean(journey.raw, CleaningConfig(allow=ours), journey.unreadable)
+        report = clean(journey.raw, config_for(journey.source), journey.unreadable)
         report.kept, leaks = remove_leaks(report.kept, journey.held_out)
         report.rejected += leaks
     return report

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_lib.cleaning import CleaningConfig, CleaningReport, clean, remove_leaks
+from course_lib.cleaning import CleaningReport, clean, config_for, remove_leaks
 from course_lib.dialogue import DialogueError, Reject, read_dialogues, write_dialogues, write_jsonl
 from course_lib.sources import SOURCES, read_source
-
-
-def clean_main(argv: Sequence[str] | None = None) -> int:
-    """Cleans one file or folder, writes what is kept and what is set aside; prints the report."""
-    try:
-        run(add_arguments(argparse.ArgumentParser(prog="course_lib clean")).parse_args(argv))
-    except (DialogueError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -36,14 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def run(arguments: argparse.Namespace) -> CleaningReport:
-    """Cleans as the parsed options say."""
+def run(arguments: argparse.Namespace) -> None:
+    """Cleans as the parsed options say; writes both files, prints the report."""
     _check_places(arguments)
     report = clean_file(arguments.raw, arguments.source, arguments.held_out)
     write_dialogues(report.kept, arguments.out)
     write_jsonl((rejected.to_dict() for rejected in report.rejected), arguments.rejects)
     print(json.dumps(report.counts) if arguments.json else report.table())
-    return report
 
 
 def clean_file(
@@ -56,16 +44,6 @@ def clean_file(
     report.kept, leaks = remove_leaks(report.kept, tests)
     report.rejected += leaks
     return report
-
-
-def config_for(source: str) -> CleaningConfig:
-    """The default settings; for our own shop with its public contacts allowed."""
-    if source != "shop":
-        return CleaningConfig()
-    from course_lib.world.catalogue import load_catalogue
-
-    policies = load_catalogue().policies
-    return CleaningConfig(allow=(policies["hotline"], policies["email"]))
 
 
 def _check_places(arguments: argparse.Namespace) -> None:

@@ -144,7 +144,7 @@ def pretrain(arguments: argparse.Namespace) -> History:
     config = TrainConfig(
         epochs=arguments.epochs,
         max_steps=arguments.steps,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         warmup_steps=100,
         weight_decay=0.1,
         eval_every=200,
@@ -236,7 +236,7 @@ Made again by `python -m course_lib.world.pretrain`. Licence: CC BY 4.0.
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=BASE_MODEL)
-    parser.add_argument("--epochs", type=float, default=4.0)
+    parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of --epochs")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.commands.clean import clean_main, config_for
+from course_lib.__main__ import main
+from course_lib.cleaning import config_for
 from course_lib.dialogue import read_dialogues
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
@@ -43,7 +44,7 @@ def places(folder: Path) -> list[str]:
 def test_clean_writes_what_is_kept_and_what_is_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert clean_main([str(raw_file(tmp_path)), *places(tmp_path), "--json"]) == 0
+    assert main(["clean", str(raw_file(tmp_path)), *places(tmp_path), "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)
     kept = list(read_dialogues(tmp_path / "clean.jsonl"))
     lines = (tmp_path / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
@@ -66,7 +67,7 @@ def test_clean_writes_what_is_kept_and_what_is_not(
 def test_clean_reads_other_sources(
     source: str, path: Path, kept: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert clean_main([str(path), *places(tmp_path), "--source", source]) == 0
+    assert main(["clean", str(path), *places(tmp_path), "--source", source]) == 0
     assert "kept" in capsys.readouterr().out
     assert len(list(read_dialogues(tmp_path / "clean.jsonl"))) == kept
 
@@ -74,7 +75,7 @@ def test_clean_reads_other_sources(
 def test_a_missing_file_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert clean_main([str(tmp_path / "gone.jsonl"), *places(tmp_path)]) == 1
+    assert main(["clean", str(tmp_path / "gone.jsonl"), *places(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "gone.jsonl" in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -83,7 +84,7 @@ def test_a_missing_file_is_told_in_one_line(
 def test_the_raw_file_is_never_overwritten(tmp_path: Path) -> None:
     raw = raw_file(tmp_path)
     before = raw.read_bytes()
-    assert clean_main([str(raw), "--out", str(raw), "--rejects", str(tmp_path / "r")]) == 1
+    assert main(["clean", str(raw), "--out", str(raw), "--rejects", str(tmp_path / "r")]) == 1
     assert raw.read_bytes() == before
 
 
