@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.dialogue import Dialogue, DialogueError, Entity, Message, Reject
-from course_lib.sources.records import convert, field_text, load_or_reject
+from course_lib.sources.records import convert, field_text, json_files
 
 ROLE_OF = {"agent": "assistant", "customer": "user", "action": "tool"}
 PLACEHOLDER = re.compile(r"<(\w+)>")
@@ -27,19 +27,8 @@ def read_abcd(path: Path, rejects: list[Reject] | None = None) -> Iterator[Dialo
     Turns keep their order as it is: the agent may open and one speaker may go on. Actions become
     `tool` turns, never trained. Details that the delexed text marks are entities.
     """
-    for file in _files(path):
-        records = load_or_reject(file, rejects)
-        if records is not None:
-            yield from _read_file(records, file, rejects)
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    files = sorted(path.glob("abcd*.json"))
-    if not files:
-        raise DialogueError("no abcd*.json in this folder; give the file itself", path)
-    return files
+    for file, records in json_files(path, "abcd*.json", rejects):
+        yield from _read_file(records, file, rejects)
 
 
 def _read_file(records: Any, file: Path, rejects: list[Reject] | None) -> Iterator[Dialogue]:

@@ -40,6 +40,19 @@ def load_or_reject(path: Path, rejects: list[Reject] | None) -> Any:
         return None
 
 
+def json_files(
+    path: Path, pattern: str, rejects: list[Reject] | None
+) -> Iterator[tuple[Path, Any]]:
+    """(file, its JSON value) of one file, or of all below a folder that match `pattern`."""
+    files = [path] if path.is_file() else sorted(path.rglob(pattern))
+    if not files:
+        raise DialogueError(f"no {pattern} below this folder; give the file or its folder", path)
+    for file in files:
+        records = load_or_reject(file, rejects)
+        if records is not None:
+            yield file, records
+
+
 def convert(
     records: Iterable[tuple[int, Record]],
     path: Path,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.dialogue import Dialogue, DialogueError, Entity, Message, Reject
-from course_lib.sources.records import convert, field_text, load_or_reject
+from course_lib.sources.records import convert, field_text, json_files
 
 ROLE_OF = {"USER": "user", "SYSTEM": "assistant"}
 SPLITS = ("train", "dev", "test")
@@ -27,21 +27,8 @@ def read_sgd(path: Path, rejects: list[Reject] | None = None) -> Iterator[Dialog
     A user's turn carries its active intent, every turn its acts and spans; values that stand
     nowhere in the text are no entities, but the last state is kept in `goal["slots"]`.
     """
-    for file in _files(path):
-        records = load_or_reject(file, rejects)
-        if records is not None:
-            yield from _read_file(records, file, rejects)
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    files = sorted(path.rglob("dialogues_*.json"))
-    if not files:
-        raise DialogueError(
-            "no dialogues_*.json below this folder; give the folder of a split", path
-        )
-    return files
+    for file, records in json_files(path, "dialogues_*.json", rejects):
+        yield from _read_file(records, file, rejects)
 
 
 def _read_file(records: Any, file: Path, rejects: list[Reject] | None) -> Iterator[Dialogue]:
