@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from course_lib.sources import read_source
 from course_lib.training import History, Record, TrainConfig, train
 
 SHOP = ROOT / "data" / "shop"
-RECIPE = TrainConfig(epochs=2.0, learning_rate=2e-3, warmup_steps=20)
+RECIPE = TrainConfig(epochs=4.0, learning_rate=5e-4, warmup_steps=20)
+FEWEST_STEPS, MOST_EPOCHS = 100, 20.0  # for data much smaller than the shop's
 Say = Callable[[str], None]
 
 
@@ -120,7 +121,13 @@ def tune(
         rows_per_batch=16 if longest <= 256 else 8,
         seed=config.seed,
     )
-    return train(model, rows, config, on_record=on_record)
+    return train(model, rows, _long_enough(config, rows), on_record=on_record)
+
+
+def _long_enough(config: TrainConfig, rows: PackedDialogues) -> TrainConfig:
+    """More epochs for small data, so that it gets some steps at all; but not without end."""
+    enough = min(MOST_EPOCHS, FEWEST_STEPS / len(rows))
+    return replace(config, epochs=max(config.epochs, enough))
 
 
 def measure(model: Any, tokenizer: Any, journey: Journey) -> dict[str, float]:

@@ -11,6 +11,7 @@ import pytest
 
 from course_lib.dialogue import DialogueError
 from course_lib.journey import Journey, clean_journey, real_journey, shop_journey
+from course_lib.training import TrainConfig
 from tests.tiny import ROOT, toy_dialogues
 
 
@@ -116,3 +117,17 @@ def test_real_dialogues_are_split_by_family(samples):
 def test_one_dialogue_is_too_few(samples):
     with pytest.raises(DialogueError, match="too few"):
         real_journey("abcd", samples / "abcd" / "abcd_sample.json", limit=1)
+
+
+@pytest.mark.parametrize(("dialogues", "steps"), [(3, 20), (300, 100), (4000, 136)])
+def test_small_data_gets_more_epochs_but_not_without_end(dialogues, steps):
+    """One row of 256 tokens holds four of these; 16 rows make a step."""
+    from course_lib.batching import PackedDialogues
+    from course_lib.chat_format import Encoded
+    from course_lib.journey import _long_enough
+    from course_lib.training import total_steps
+
+    toy = [Encoded([1] * 64, [True] * 64, str(i), [(0, 64)]) for i in range(dialogues)]
+    rows = PackedDialogues(toy, pad_id=0)
+    config = TrainConfig(epochs=2.0)
+    assert total_steps(rows, _long_enough(config, rows)) == pytest.approx(steps, abs=12)

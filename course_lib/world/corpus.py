@@ -101,6 +101,7 @@ class CorpusWriter:
             (self.mixed_faq, 11), (self.reader_column, 8), (self.forum, 12), (self.letters, 9),
             (self.comparison, 8), (self.warranty_card, 3), (self.product_story, 6),
             (self.policy_page, 5), (self.overview, 3), (self.desk_book, 8), (self.guide, 4),
+            (self.enquiries, 30), (self.searches, 12),
             (self.story, 30), (self.essay, 16), (self.everyday_questions, 3),
         ]  # fmt: skip
 
@@ -300,8 +301,8 @@ class CorpusWriter:
             lines += self._facts_in_prose(product, self._facts(product, 1, 3), self._fact)
         return "\n".join(lines)
 
-    def _labels(self) -> dict[str, list[str]]:
-        rows = (line.split(": ", 1) for line in self.language.lists["spec_labels"])
+    def _labels(self, name: str = "spec_labels") -> dict[str, list[str]]:
+        rows = (line.split(": ", 1) for line in self.language.lists[name])
         return {slot: labels.split(" | ") for slot, labels in rows}
 
     def faq(self) -> str:
@@ -321,6 +322,54 @@ class CorpusWriter:
         for product, slot in pairs:
             question, answer = self._question(product, slot), self._answer(product, slot)
             lines.append(f"Q: {question}\nA: {answer}")
+        return "\n".join(lines)
+
+    def enquiries(self) -> str:
+        """Questions that lead to others: follow-ups, another product, two at once."""
+        lines = [self._page_line("enquiry_openings")]
+        for _ in range(self.rng.randint(2, 4)):
+            product = self._next_product()
+            slots = self._facts(product, 2, 5)
+            together = self.rng.choice((1, 2))  # how many facts the first question asks for
+            lines.append(self._asked(product, slots[:together]))
+            lines += [self._follow_up(product, slot) for slot in slots[together:]]
+            others = [p for p in self.catalogue.products if slots[-1] in p.facts]
+            lines.append(self._other_product(self.rng.choice(others), slots[-1]))
+        return "\n".join(lines)
+
+    def _asked(self, product: Product, slots: Sequence[str]) -> str:
+        """One question, or two in one go, with as many answers."""
+        asked = self._question(product, slots[0])
+        for slot in slots[1:]:
+            joiner, more = self._page_line("two_at_once"), self._question(product, slot)
+            if not joiner.endswith(":") and not more.startswith("I "):
+                more = more[0].lower() + more[1:]
+            asked += f" {joiner} {more}"
+        answers = self._facts_in_prose(product, slots, self._answer)
+        return f"Q: {asked}\nA: {' '.join(answers)}"
+
+    def _follow_up(self, product: Product, slot: str) -> str:
+        label = self.rng.choice(self._labels("asked_for")[slot])
+        asked = self._page_line("follow_ups", product, label=label)
+        return f"Q: {asked}\nA: {self._answer(product, slot)}"
+
+    def _other_product(self, product: Product, slot: str) -> str:
+        asked = self._page_line("other_products", product, lower=product.full_name.lower())
+        return f"Q: {asked}\nA: {self._answer(product, slot, 'full')}"
+
+    def searches(self) -> str:
+        """What people type into the search box, in small letters, and the answer to it."""
+        lines = [self._page_line("search_openings")]
+        for _ in range(self.rng.randint(4, 9)):
+            product = self._next_product()
+            slot = self.rng.choice(list(product.facts))
+            labels = self._labels("spec_labels")[slot] + self._labels("asked_for")[slot]
+            words = {"label": self.rng.choice(labels).lower(), "lower": product.full_name.lower()}
+            shape = self.rng.choice(self.language.pages["searches"])
+            search = fill(shape, **words, short=product.name.lower())
+            answer = self._answer(product, slot, "full")
+            told = self.rng.choice(self.language.pages["search_answers"])
+            lines.append(fill(told, search=search, answer=answer).replace(" | ", "\n"))
         return "\n".join(lines)
 
     def reader_column(self) -> str:

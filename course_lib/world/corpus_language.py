@@ -18,7 +18,19 @@ PERSON_SLOTS = {"person", "poss_person", "he", "him", "his", "friend", "town", "
                 "room"}  # fmt: skip
 PRODUCT_SLOTS = {"product", "name", "kind", "kinds", "kinds_cap", "a_kind", "product2"}
 MENTION_SLOTS = {"subject", "object", "object_cap", "poss", "subject2", "is_q", "does_q"}
-INSERT_SLOTS = {"value", "cure", "question", "answer", "first", "second", "label", "list"}
+INSERT_SLOTS = {
+    "value",
+    "cure",
+    "question",
+    "answer",
+    "first",
+    "second",
+    "label",
+    "list",
+    "search",
+    "lower",
+    "short",
+}
 
 Sections = dict[str, list[str]]
 
