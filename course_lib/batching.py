@@ -200,7 +200,7 @@ class PackedDialogues:
     dialogues: Sequence[Encoded]
     pad_id: int
     row_length: int = 256
-    rows_per_batch: int = 16
+    rows_per_batch: int = 4
     seed: int = 0
 
     def __len__(self) -> int:

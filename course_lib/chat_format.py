@@ -188,6 +188,12 @@ def require_chat_tokens(tokenizer: Any) -> None:
         )
 
 
+def known_tokens(tokenizer: Any) -> int:
+    """Number of tokens that the model knew before the chat tokens were added."""
+    require_chat_tokens(tokenizer)
+    return min(tokenizer.convert_tokens_to_ids(list(CHAT_TOKENS)))
+
+
 def prompt_ids(messages: Sequence[dict[str, Any]], tokenizer: Any) -> list[int]:
     """Ids of a history that waits for the assistant: up to and including `<|assistant|>`."""
     history = Dialogue.from_dict({"id": "prompt", "messages": list(messages)})

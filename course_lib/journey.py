@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.batching import PackedDialogues, truncate_all
-from course_lib.chat_format import encode_all
+from course_lib.chat_format import encode_all, known_tokens
 from course_lib.cleaning import CleaningReport, clean, config_for, remove_leaks
 from course_lib.dialogue import Dialogue, DialogueError, Reject, read_dialogues
 from course_lib.generation import context_length, generate
@@ -118,7 +118,6 @@ def tune(
         encoded,
         tokenizer.pad_token_id,
         row_length=256 if longest <= 256 else room,
-        rows_per_batch=16 if longest <= 256 else 8,
         seed=config.seed,
     )
     return train(model, rows, _long_enough(config, rows), on_record=on_record)
@@ -142,7 +141,7 @@ def measure(model: Any, tokenizer: Any, journey: Journey) -> dict[str, float]:
     return figures
 
 
-def progress(name: str, tell: Say = say, every: int = 20) -> Callable[[Record], None]:
+def progress(name: str, tell: Say = say, every: int = 50) -> Callable[[Record], None]:
     """A callback that tells every so many steps how the training goes."""
 
     def on_record(record: Record) -> None:
@@ -169,10 +168,14 @@ def travel(journey: Journey, tell: Say = say) -> tuple[dict[str, Any], Any, Any]
         random_model, _ = prepare_for_chat(*from_scratch())
         if journey.source != "shop":  # how far chance is: the tokens are not the base's own
             figures["untrained"] = measure(random_model, tokenizer, journey)
-    for name, starting in (("tuned", model), ("scratch", random_model)):
+    held = replace(RECIPE, frozen_tokens=known_tokens(tokenizer))
+    for name, starting, config in (
+        ("tuned", model, held),
+        ("scratch", random_model, RECIPE),
+    ):
         tell(f"Training on {len(report.kept)} dialogues ({name})")
         with journey.timed("train"):
-            tune(starting, tokenizer, report.kept, on_record=progress(name, tell), tell=tell)
+            tune(starting, tokenizer, report.kept, config, progress(name, tell), tell)
         with journey.timed("evaluate"):
             figures[name] = measure(starting, tokenizer, journey)
         tell(f"  {name}: {figures[name]}")

@@ -38,7 +38,12 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """How to train. Learning rate at its peak; `clip` is the greatest gradient norm let through."""
+    """How to train. Learning rate at its peak; `clip` is the greatest gradient norm let through.
+
+    Token embeddings with an id below `frozen_tokens` stay as they are. With tied weights and Adam,
+    tokens that the data never mentions would drift a full step each time, and with them what the
+    model knows of the things they name.
+    """
 
     epochs: float = 1.0
     max_steps: int | None = None
@@ -48,6 +53,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     clip: float = 1.0
     accumulation: int = 1
+    frozen_tokens: int = 0
     eval_every: int = 0
     precision: str = "auto"
     seed: int = 0
@@ -180,6 +186,7 @@ def _optimizer_step(
             part = lm_loss(model, to_device(batch, model.device), num_tokens=tokens)
         part.backward()
         loss += part.item()
+    _hold_embeddings(model, config.frozen_tokens)
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip))
     if not math.isfinite(loss) or not math.isfinite(norm):
         raise TrainingDiverged(
@@ -192,6 +199,13 @@ def _optimizer_step(
     return {"step": step + 1, "loss": loss, "lr": rate, "grad_norm": norm, "tokens": tokens}
 
 
+def _hold_embeddings(model: Any, count: int) -> None:
+    """Takes the gradient off the first `count` rows of the embedding and of the output layer."""
+    for layer in _token_layers(model):
+        if count and layer.weight.grad is not None:
+            layer.weight.grad[:count] = 0.0
+
+
 def _tell(record: Record, config: TrainConfig, on_record: Callable[[Record], None] | None) -> None:
     if config.log:
         with Path(config.log).open("a", encoding="utf-8") as file:
@@ -201,16 +215,20 @@ def _tell(record: Record, config: TrainConfig, on_record: Callable[[Record], Non
 
 
 def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices only, never on biases and gains."""
+    """AdamW; weight decay on matrices only, never on biases, gains and held embeddings."""
+    held = {layer.weight for layer in _token_layers(model)} if config.frozen_tokens else set()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [p for p in parameters if p.dim() >= 2 and p not in held]
+    others = [p for p in parameters if p.dim() < 2 or p in held]
     groups = [
-        {
-            "params": [p for p in parameters if p.dim() >= 2],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+
+
+def _token_layers(model: Any) -> tuple[Any, Any]:
+    return model.get_input_embeddings(), model.get_output_embeddings()
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -41,7 +41,7 @@ def test_demo_on_the_shop_prints_one_object_and_tuned_is_far_ahead():
     base, tuned, scratch = (figures[name] for name in ("base", "tuned", "scratch"))
     assert tuned["loss"] < min(base["loss"], scratch["loss"]) - 0.2
     for facts in ("facts_seen", "facts_held_out"):
-        assert tuned[facts] > max(base[facts], scratch[facts]) + 0.4
+        assert tuned[facts] > max(base[facts], scratch[facts]) + 0.2
 
 
 @pytest.mark.slow
@@ -119,9 +119,9 @@ def test_one_dialogue_is_too_few(samples):
         real_journey("abcd", samples / "abcd" / "abcd_sample.json", limit=1)
 
 
-@pytest.mark.parametrize(("dialogues", "steps"), [(3, 20), (300, 100), (4000, 136)])
+@pytest.mark.parametrize(("dialogues", "steps"), [(3, 20), (300, 100), (1600, 200)])
 def test_small_data_gets_more_epochs_but_not_without_end(dialogues, steps):
-    """One row of 256 tokens holds four of these; 16 rows make a step."""
+    """One row of 256 tokens holds four of these; 4 rows make a step."""
     from course_lib.batching import PackedDialogues
     from course_lib.chat_format import Encoded
     from course_lib.journey import _long_enough

@@ -13,7 +13,7 @@ import torch
 from transformers import get_scheduler
 
 from course_lib.batching import PackedDialogues, pad_batch
-from course_lib.chat_format import encode_all
+from course_lib.chat_format import encode_all, known_tokens
 from course_lib.models import prepare_for_chat
 from course_lib.training import (
     SCHEDULES,
@@ -112,6 +112,34 @@ def test_decay_is_for_matrices_only(ready):
     assert {p.dim() for p in groups[0]["params"]} == {2}
     assert {p.dim() for p in groups[1]["params"]} == {1}
     assert groups[1]["weight_decay"] == 0.0
+
+
+def test_held_embeddings_stay_and_new_ones_learn(model, three_dialogues):
+    """Tied or not: rows below `frozen_tokens` keep their very bits, the chat tokens' rows move."""
+    model, tokenizer = prepare_for_chat(model, bpe_tokenizer())
+    known = known_tokens(tokenizer)
+    before = [layer.weight.detach().clone() for layer in token_layers(model)]
+    config = TrainConfig(**{**as_dict(FAST), "frozen_tokens": known, "weight_decay": 0.1})
+    train(model, data_for(three_dialogues, tokenizer), config)
+    for layer, old in zip(token_layers(model), before, strict=True):
+        assert torch.equal(layer.weight[:known], old[:known])
+        assert not torch.equal(layer.weight[known:], old[known:])
+
+
+def token_layers(model):
+    return model.get_input_embeddings(), model.get_output_embeddings()
+
+
+def test_unheld_tokens_drift_though_no_dialogue_names_them(three_dialogues):
+    """The failure that holding prevents: Adam moves a row that is never read nor right."""
+    model, tokenizer = prepare_for_chat(tiny_gpt2(), bpe_tokenizer())
+    data = data_for(three_dialogues, tokenizer)
+    used = {token for batch in data.epoch(0) for token in batch["input_ids"].flatten().tolist()}
+    unused = next(token for token in range(known_tokens(tokenizer)) if token not in used)
+    before = model.transformer.wte.weight[unused].detach().clone()
+    train(model, data, FAST)
+    moved = (model.transformer.wte.weight[unused] - before).abs().max().item()
+    assert moved > FAST.learning_rate
 
 
 def test_clipping_bites(ready):
