@@ -47,7 +47,7 @@ def test_demo_on_the_shop_prints_one_object_and_tuned_is_far_ahead():
 @pytest.mark.slow
 def test_demo_on_real_dialogues(samples):
     path = samples / "sgd" / "train" / "dialogues_003.json"
-    done = demo("--json", "--source", "sgd", "--path", str(path), "--limit", "40")
+    done = demo("--json", "--source", "sgd", "--path", str(path))
     assert done.returncode == 0, done.stderr[-3000:]
     figures = json.loads(done.stdout)
     assert figures["tuned"]["loss"] < figures["base"]["loss"]
@@ -119,7 +119,7 @@ def test_one_dialogue_is_too_few(samples):
         real_journey("abcd", samples / "abcd" / "abcd_sample.json", limit=1)
 
 
-@pytest.mark.parametrize(("dialogues", "steps"), [(3, 20), (300, 100), (1600, 200)])
+@pytest.mark.parametrize(("dialogues", "steps"), [(3, 8), (100, 56), (1600, 200)])
 def test_small_data_gets_more_epochs_but_not_without_end(dialogues, steps):
     """One row of 256 tokens holds four of these; 4 rows make a step."""
     from course_lib.batching import PackedDialogues
@@ -130,4 +130,4 @@ def test_small_data_gets_more_epochs_but_not_without_end(dialogues, steps):
     toy = [Encoded([1] * 64, [True] * 64, str(i), [(0, 64)]) for i in range(dialogues)]
     rows = PackedDialogues(toy, pad_id=0)
     config = TrainConfig(epochs=2.0)
-    assert total_steps(rows, _long_enough(config, rows)) == pytest.approx(steps, abs=12)
+    assert total_steps(rows, _long_enough(config, rows)) == pytest.approx(steps, rel=0.15)

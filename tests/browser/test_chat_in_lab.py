@@ -87,8 +87,8 @@ def put_chapter_00(repository: Path) -> str:
         source = text_of(cell["source"])
         if cell["cell_type"] == "code" and ("claim(" in source or "measure(" in source):
             continue
-        short = "RECIPE = replace(RECIPE, max_steps=3)\n\ntuned ="
-        source = source.replace("\ntuned =", f"from dataclasses import replace\n\n{short}", 1)
+        short = "config = replace(config, max_steps=3)\ntuned ="
+        source = source.replace("tuned =", short, 1)
         kept.append(cell | {"source": source})
     assert any("max_steps=3" in cell["source"] for cell in kept)
     path = repository / "notebooks" / "00_start_here.ipynb"
