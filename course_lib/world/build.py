@@ -14,13 +14,21 @@ from course_lib.dialogue import Dialogue, Reject, read_dialogues
 from course_lib.world.catalogue import FACT_SLOTS, Catalogue, load_catalogue
 from course_lib.world.corpus import build_corpus
 from course_lib.world.defects import encoded, plant
-from course_lib.world.splits import check_dialogue, check_splits, fact_counts, write_splits
+from course_lib.world.richness import act_shares, distinct_share, nearest_similarities, words_of
+from course_lib.world.splits import (
+    SIZES,
+    check_dialogue,
+    check_splits,
+    fact_counts,
+    text_of,
+    write_splits,
+)
 from course_lib.world.wordings import Language, load_language
 
 ROOT = Path(__file__).parents[2]
 SHOP = ROOT / "data" / "shop"
 SEED = 7
-SPLITS = ("train", "dev", "test_iid", "test_product")
+SPLITS = tuple(SIZES)
 MANIFEST = "manifest.json"
 END_OF_TEXT = "<|endoftext|>"
 
@@ -157,6 +165,8 @@ def stats(folder: str | Path = SHOP) -> str:
         _split_table(splits, counts["families"]),
         _length_table(splits["train"]),
         _act_table(splits["train"]),
+        _richness_table(splits),
+        _nearest_table(splits["train"]),
         _raw_table(folder),
         _wordings_text(counts),
     ]
@@ -191,13 +201,35 @@ def _length_table(dialogues: Sequence[Dialogue]) -> str:
 
 
 def _act_table(dialogues: Sequence[Dialogue]) -> str:
+    rows = [
+        (role, act, f"{share:.1%}")
+        for role in ("user", "assistant")
+        for act, share in act_shares(dialogues, role)
+    ]
+    return _table(("role (train)", "act", "share of turns"), rows)
+
+
+def _richness_table(splits: Mapping[str, list[Dialogue]]) -> str:
+    """Vocabulary and distinct n-grams of each split, by role."""
     rows = []
-    for role in ("user", "assistant"):
-        acts = Counter(
-            act for d in dialogues for m in d.messages if m.role == role for act, _ in m.acts if act
-        )
-        rows += [(role, act, f"{n / acts.total():.1%}") for act, n in acts.most_common()]
-    return _table(("role (train)", "act", "share"), rows)
+    for name, dialogues in splits.items():
+        for role in ("user", "assistant"):
+            turns = [words_of(m.content) for d in dialogues for m in d.messages if m.role == role]
+            shares = [f"{distinct_share(turns, n):.3f}" for n in (1, 2, 3)]
+            vocabulary = len({word for turn in turns for word in turn})
+            rows.append((name, role, len(turns), vocabulary, *shares))
+    head = ("split", "role", "turns", "different words", "distinct-1", "distinct-2", "distinct-3")
+    return _table(head, rows)
+
+
+def _nearest_table(dialogues: Sequence[Dialogue]) -> str:
+    """Histogram of the similarity to the nearest neighbour, for every sixth dialogue."""
+    texts = [text_of(dialogue).lower() for dialogue in dialogues]
+    nearest = nearest_similarities(texts, range(0, len(texts), 6))
+    bins = Counter(min(9, int(similarity * 10)) for similarity in nearest)
+    rows = [(f"{b / 10:.1f} to {(b + 1) / 10:.1f}", bins[b]) for b in range(10)]
+    median = f"median {sorted(nearest)[len(nearest) // 2]:.2f}"
+    return _table((f"nearest neighbour (train), {median}", "dialogues"), rows)
 
 
 def _raw_table(folder: Path) -> str:

@@ -17,7 +17,7 @@ from course_lib.world.catalogue import Catalogue, Product
 from course_lib.world.corpus_language import CorpusError, Language, Sections, load_language
 from course_lib.world.grammar import fill, sentence_case
 
-WORDS = 2_300_000  # about three million tokens of a byte-level BPE with 4,096 entries
+WORDS = 8_200_000  # more than ten million tokens of a byte-level BPE with 4,096 entries
 SHORTEST, LONGEST = 40, 400  # words in a document
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
@@ -101,8 +101,8 @@ class CorpusWriter:
             (self.mixed_faq, 11), (self.reader_column, 8), (self.forum, 12), (self.letters, 9),
             (self.comparison, 8), (self.warranty_card, 3), (self.product_story, 6),
             (self.policy_page, 5), (self.overview, 3), (self.desk_book, 8), (self.guide, 4),
-            (self.enquiries, 30), (self.searches, 12),
-            (self.story, 30), (self.essay, 16), (self.everyday_questions, 3),
+            (self.enquiries, 60), (self.searches, 14),
+            (self.story, 26), (self.essay, 18), (self.everyday_questions, 4),
         ]  # fmt: skip
 
     def document(self) -> str:
@@ -200,7 +200,7 @@ class CorpusWriter:
     def _outsider_fact(self, product: Product, slot: str, how: str = "full") -> str:
         return self._state(product, slot, outsider_lines(tuple(self.language.facts[slot])), how)
 
-    def _question(self, product: Product, slot: str, role: str = "") -> str:
+    def _question(self, product: Product, slot: str, role: str = "", how: str = "") -> str:
         """A question for the fact; an "owner" does not ask like a buyer, nor the reverse."""
         mine = role == "owner" or (role != "buyer" and self.rng.random() < 0.3)
         mine = mine and slot not in ("price", "colour")
@@ -208,8 +208,17 @@ class CorpusWriter:
         if role:
             odd = _OWNER_SAYS if role == "buyer" else _BUYER_SAYS
             lines = [line for line in lines if not odd.search(line)]
-        how = self.rng.choices(("full", "short"), (8, 2))[0]
-        return self._state(product, slot, lines, how, "my" if mine else "the")
+        how = how or self.rng.choices(("full", "short"), (8, 2))[0]
+        return self._typed(self._state(product, slot, lines, how, "my" if mine else "the"), product)
+
+    def _typed(self, question: str, product: Product) -> str:
+        """A question as people type it: now and then the name, or all of it, in small letters."""
+        lot = self.rng.random()
+        if lot < 0.1 and not re.search(r"[.?!:]\s", question):
+            return question.lower().rstrip(".?")
+        if lot < 0.22:
+            return question.replace(product.full_name, product.full_name.lower())
+        return question
 
     def _answer(self, product: Product, slot: str, how: str = "") -> str:
         how = how or self.rng.choices(("full", "short", "pronoun"), (6, 1, 3))[0]
@@ -341,16 +350,20 @@ class CorpusWriter:
         """One question, or two in one go, with as many answers."""
         asked = self._question(product, slots[0])
         for slot in slots[1:]:
-            joiner, more = self._page_line("two_at_once"), self._question(product, slot)
-            if not joiner.endswith(":") and not more.startswith("I "):
+            how = self.rng.choices(("full", "pronoun"), (1, 3))[0]
+            joiner, more = self._page_line("two_at_once"), self._question(product, slot, how=how)
+            if not joiner.endswith((":", "?")) and not more.startswith("I "):
                 more = more[0].lower() + more[1:]
             asked += f" {joiner} {more}"
         answers = self._facts_in_prose(product, slots, self._answer)
         return f"Q: {asked}\nA: {' '.join(answers)}"
 
     def _follow_up(self, product: Product, slot: str) -> str:
-        label = self.rng.choice(self._labels("asked_for")[slot])
-        asked = self._page_line("follow_ups", product, label=label)
+        if self.rng.random() < 0.5:
+            asked = self._question(product, slot, how="pronoun")
+        else:
+            label = self.rng.choice(self._labels("asked_for")[slot])
+            asked = self._page_line("follow_ups", product, label=label)
         return f"Q: {asked}\nA: {self._answer(product, slot)}"
 
     def _other_product(self, product: Product, slot: str) -> str:
@@ -363,8 +376,8 @@ class CorpusWriter:
         for _ in range(self.rng.randint(4, 9)):
             product = self._next_product()
             slot = self.rng.choice(list(product.facts))
-            labels = self._labels("spec_labels")[slot] + self._labels("asked_for")[slot]
-            words = {"label": self.rng.choice(labels).lower(), "lower": product.full_name.lower()}
+            label = self.rng.choice(self._labels("asked_for")[slot]).lower()
+            words = {"label": label, "lower": product.full_name.lower()}
             shape = self.rng.choice(self.language.pages["searches"])
             search = fill(shape, **words, short=product.name.lower())
             answer = self._answer(product, slot, "full")

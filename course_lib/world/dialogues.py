@@ -24,6 +24,9 @@ OPERATIONS = {
     "return_item": ("product", "order_number"),
     "change_address": ("order_number", "address"),
     "warranty_claim": ("product", "order_number"),
+    "missing_parcel": ("order_number",),
+    "reset_password": (),
+    "newsletter": (),
 }
 CONFIRMED = ("cancel_order", "return_item", "change_address")
 POLICIES = {
@@ -33,8 +36,16 @@ POLICIES = {
     "ask_delivery_time": "delivery_time",
     "ask_shipping_price": "shipping_price",
     "ask_refund_time": "refund_time",
+    "ask_exchange_window": "exchange_window",
+    "ask_repair_time": "repair_time",
+    "ask_gift_wrap_price": "gift_wrap_price",
+    "ask_express_price": "express_price",
 }
-HANDED_OVER = ("complaint", "human_agent")
+# Wishes of no training dialogue (`test_intent`): handed over like every wish beyond the chat.
+HELD_OUT_INTENTS = ("price_match", "delete_account", "change_payment")
+BEYOND_CHAT = ("other_request", *HELD_OUT_INTENTS)
+HANDED_OVER = ("complaint", "human_agent", *BEYOND_CHAT)
+LITERAL = ("out_of_scope", *BEYOND_CHAT)  # said in one fixed wording, the task's topic
 FACT_INTENTS = {f"ask_{slot}": slot for slot in FACT_SLOTS}
 # The strongest outcome of a dialogue's tasks is the dialogue's.
 OUTCOMES = ("handed_over", "done", "withdrawn", "answered", "declined", "chatted")
@@ -355,15 +366,18 @@ def _play_fact(talk: Talk, task: Task) -> None:
     if follows and talk.waiting[0].intent in FACT_INTENTS and talk.chance(0.35):
         slots.append(FACT_INTENTS[talk.waiting.pop(0).intent])
     wrong = _slip(talk, product, slots)
-    if talk.focus == product:
-        _ask(talk, slots, _in_context(talk))
-    elif talk.last_fact == slots[0] and len(slots) == 1 and talk.chance(0.8):
+    same_again = talk.focus != product and [talk.last_fact] == slots
+    if same_again and talk.chance(0.8):
         _switch(talk, "other_product", product, slots)
     elif talk.focus is None and talk.chance(0.2):
         _ask_unnamed(talk, product, slots)
     else:
-        talk.focus = wrong or product
-        _ask(talk, slots, ("main",))
+        sections = _in_context(talk) if talk.focus == product else ("main",)
+        talk.focus = product if talk.focus == product else wrong or product
+        alone = len(slots) == 1 and talk.focus == product
+        if alone and talk.waiting and talk.waiting[0].intent in POLICIES and talk.chance(0.4):
+            slots.append(talk.waiting.pop(0).intent)
+        _ask(talk, slots, sections)
     _answer(talk, slots)
     if wrong is not None and talk.focus == wrong:
         _switch(talk, "correct_product", product, slots)
@@ -385,18 +399,28 @@ def _in_context(talk: Talk) -> tuple[str, ...]:
 
 
 def _requests(slots: list[str]) -> list[list[str | None]]:
-    return [["request", slot] for slot in slots]
+    return [["request", POLICIES.get(slot, slot)] for slot in slots]
 
 
 def _ask(talk: Talk, slots: list[str], sections: tuple[str, ...]) -> None:
+    """Asks for the first slot, and in the same breath for the others."""
     assert talk.focus is not None
     name = talk.focus.full_name
     pieces = talk.words(f"ask_{slots[0]}", sections, ("product",), product=name)
-    for slot in slots[1:]:
-        joiner = talk.language.choose(talk.rng, "customer", "joiners").text
-        second = talk.words(f"ask_{slot}", ("vague",), product=name)
-        pieces = _joined(_stopped(pieces), joiner, second)
+    pieces = _and_more(talk, pieces, slots[1:], name)
     talk.customer(f"ask_{slots[0]}", _opened(talk, pieces), _requests(slots))
+
+
+def _and_more(talk: Talk, pieces: list[Piece], slots: list[str], name: str) -> list[Piece]:
+    """`pieces` with a question for each further slot (or policy) of the product `name`."""
+    for slot in slots:
+        joiner = talk.language.choose(talk.rng, "customer", "joiners").text
+        if slot in POLICIES:
+            more = talk.words(slot)
+        else:
+            more = talk.words(f"ask_{slot}", ("vague",), product=name)
+        pieces = _joined(_stopped(pieces), joiner, more)
+    return pieces
 
 
 def _stopped(pieces: list[Piece]) -> list[Piece]:
@@ -411,13 +435,8 @@ def _ask_unnamed(talk: Talk, product: Product, slots: list[str]) -> None:
     talk.agent(talk.reply("ask_product"), [["request", "product"]])
     talk.focus = product
     given = talk.words("give_product", ("main",), ("product",), product=product.full_name)
-    acts: list[list[str | None]] = [["inform", "product"]]
-    for slot in slots[1:]:
-        joiner = talk.language.choose(talk.rng, "customer", "joiners").text
-        second = talk.words(f"ask_{slot}", ("vague",), product=product.full_name)
-        given = _joined(_stopped(given), joiner, second)
-        acts.append(["request", slot])
-    talk.customer("give_product", given, acts)
+    given = _and_more(talk, given, slots[1:], product.full_name)
+    talk.customer("give_product", given, [["inform", "product"], *_requests(slots[1:])])
 
 
 def _switch(talk: Talk, intent: str, product: Product, slots: list[str]) -> None:
@@ -436,13 +455,19 @@ def _answer(talk: Talk, slots: list[str], acknowledge: bool = False, more: bool 
 
 
 def _fact_reply(talk: Talk, slots: list[str]) -> tuple[list[Piece], list[list[str | None]]]:
-    named, alone = talk.chance(0.75), len(slots) == 1
-    unnamed = ("short", "bare") if alone else ("short",)
-    pieces = talk.fact(slots[0], ("main",) if named else unnamed)
+    """The facts; the agent names the product unless the customer just did, so a mix-up shows."""
+    just_named = any(entity.slot == "product" for entity in talk.messages[-1].entities)
+    brief = just_named and len(slots) == 1 and talk.chance(0.3)
+    pieces = talk.fact(slots[0], ("short", "bare") if brief else ("main",))
+    acts: list[list[str | None]] = [["inform", slots[0]]]
     for slot in slots[1:]:
-        pieces += [Piece(" "), *talk.fact(slot, ("short",))]
-    talk.last_fact, talk.answered = slots[-1], True
-    return pieces, [["inform", slot] for slot in slots]
+        if slot in POLICIES:
+            more, told = _policy_reply(talk, slot)
+        else:
+            more, told = talk.fact(slot, ("short",)), [["inform", slot]]
+        pieces, acts = [*pieces, Piece(" "), *more], [*acts, *told]
+    talk.last_fact, talk.answered = slots[-1] if len(slots) == 1 else None, True
+    return pieces, acts
 
 
 # -- orders ------------------------------------------------------------------------------------
@@ -536,16 +561,21 @@ def _decide(talk: Talk, task: Task) -> None:
 
 
 def _play_policy(talk: Talk, task: Task) -> None:
-    slot, policies = POLICIES[task.intent], talk.catalogue.policies
     pieces = _opened(talk, talk.words(task.intent))
-    talk.customer(task.intent, pieces, [["request", slot]])
+    talk.customer(task.intent, pieces, [["request", POLICIES[task.intent]]])
+    talk.agent(*_policy_reply(talk, task.intent), more=True)
+    talk.last_fact, talk.answered = None, True
+
+
+def _policy_reply(talk: Talk, intent: str) -> tuple[list[Piece], list[list[str | None]]]:
+    """What the shop promises, annotated."""
+    slot, policies = POLICIES[intent], talk.catalogue.policies
     value = Piece(policies[slot], slot, policies[slot])
     days = Piece(policies["support_days"], "support_days", policies["support_days"])
     acts: list[list[str | None]] = [["inform", slot]]
     if slot == "support_hours":
         acts.append(["inform", "support_days"])
-    talk.agent(talk.reply(task.intent, fields={"value": value, "days": days}), acts, more=True)
-    talk.last_fact, talk.answered = None, True
+    return talk.reply(intent, fields={"value": value, "days": days}), acts
 
 
 def _play_other(talk: Talk, task: Task) -> None:
@@ -554,6 +584,7 @@ def _play_other(talk: Talk, task: Task) -> None:
         "human_agent": _play_human,
         "out_of_scope": _play_out_of_scope,
         "small_talk": _play_small_talk,
+        **dict.fromkeys(BEYOND_CHAT, _play_beyond_chat),
     }
     play[task.intent](talk, task)
     talk.last_fact = None
@@ -574,6 +605,14 @@ def _play_human(talk: Talk, task: Task) -> None:
     pieces = _opened(talk, talk.words("human_agent"))
     talk.customer("human_agent", pieces, [["request", "human_agent"]])
     talk.agent(talk.reply("human_agent"), [["handover", None]])
+    talk.answered = False
+
+
+def _play_beyond_chat(talk: Talk, task: Task) -> None:
+    """Shop business that only a colleague can settle."""
+    pieces = _opened(talk, [Piece(task.get("topic") or "")])
+    talk.customer(task.intent, pieces, [["request", task.intent]])
+    talk.agent(talk.reply("other_request"), [["handover", None]])
     talk.answered = False
 
 
@@ -603,6 +642,7 @@ class Planner:
     products: Sequence[Product]
     rng: random.Random
     orders: Iterator[str]
+    addresses: set[str] = field(default_factory=set)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def rarest(self, pairs: Iterable[tuple[Product, str]]) -> tuple[Product, str]:
@@ -662,17 +702,24 @@ class Planner:
         return next(self.orders)
 
     def address(self) -> str:
-        """An invented address."""
-        house = self.rng.randint(1, 98)
-        return f"{house} {self.rng.choice(STREETS)}, {self.rng.choice(TOWNS)}"
+        """An invented address, none twice."""
+        while True:
+            house = self.rng.randint(1, 98)
+            address = f"{house} {self.rng.choice(STREETS)}, {self.rng.choice(TOWNS)}"
+            if address not in self.addresses:
+                self.addresses.add(address)
+                return address
 
     def policy(self) -> Task:
         """A question on what the shop promises."""
         return Task(self.rng.choice(list(POLICIES)))
 
     def handover(self) -> Task:
-        """A complaint, or the wish for a person."""
-        if self.rng.random() < 0.4:
+        """A complaint, the wish for a person, or what a chat cannot settle."""
+        lot = self.rng.random()
+        if lot < 0.45:
+            return self.literal("other_request")
+        if lot < 0.65:
             return Task("human_agent")
         if self.rng.random() < 0.6:
             return Task("complaint", (("product", self.rng.choice(self.products).full_name),))
@@ -687,8 +734,12 @@ class Planner:
                 if (topic != "compliment" if first else topic in _LATE_TOPICS)
             ]
             return Task("small_talk", (("topic", self.rng.choice(topics)),))
-        wordings = self.language.wordings["customer"]["out_of_scope"]
-        return Task("out_of_scope", (("topic", self.rng.choice(wordings).text),))
+        return self.literal("out_of_scope")
+
+    def literal(self, intent: str) -> Task:
+        """A task said in exactly one wording, which is its topic."""
+        wordings = self.language.wordings["customer"][intent]
+        return Task(intent, (("topic", self.rng.choice(wordings).text),))
 
     def questions(self) -> list[Task]:
         """Product questions only: one to three facts of one product, or one fact of two."""
@@ -709,13 +760,25 @@ class Planner:
         same = dict(task.slots) | {"product": facts[0].get("product") or ""}
         return [*facts, Task(task.intent, tuple(sorted(same.items())))]
 
+    def unseen_intent(self) -> list[Task]:
+        """A wish that no training dialogue holds, alone or beside a known one."""
+        task = self.literal(self.rng.choice(HELD_OUT_INTENTS))
+        beside = (list, lambda: self.facts(1), lambda: [self.policy()], lambda: [self.operation()])
+        return _shuffled([task, *self.rng.choices(beside, (4, 3, 2, 1))[0]()], self.rng)
+
+    def beyond_scope(self) -> list[Task]:
+        """One or two things that are not the shop's business, alone or beside a known wish."""
+        tasks = [self.literal("out_of_scope") for _ in range(self.rng.choices((1, 2), (4, 1))[0])]
+        beside = (list, lambda: self.facts(1), lambda: [self.policy()], lambda: [self.operation()])
+        return _shuffled([*tasks, *self.rng.choices(beside, (4, 3, 2, 1))[0]()], self.rng)
+
     def tasks(self) -> list[Task]:
         """The tasks of one family, of a mix in which about 70% ask for a product's fact."""
         shapes = {
             self.questions: 46,
             lambda: [self.operation(), *self.facts(1)]: 6,
             self.bought: 5,
-            lambda: _shuffled([*self.facts(1), self.policy()], self.rng): 5,
+            lambda: _shuffled([*self.facts(1), self.policy()], self.rng): 7,
             lambda: [self.chat(), *self.facts(1)]: 4,
             lambda: [*self.facts(1), self.chat(first=False)]: 2,
             lambda: [*self.facts(1), self.handover()]: 4,
@@ -726,8 +789,8 @@ class Planner:
             lambda: [self.policy()]: 1,
             lambda: _shuffled([self.policy(), self.chat()], self.rng): 2,
             lambda: [self.chat()]: 1,
-            lambda: [self.handover()]: 2,
-            lambda: [self.policy(), self.handover()]: 1,
+            lambda: [self.handover()]: 3,
+            lambda: [self.policy(), self.handover()]: 2,
         }
         return self.rng.choices(list(shapes), list(shapes.values()))[0]()
 

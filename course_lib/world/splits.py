@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from course_lib.cleaning import NearIndex, jaccard, shingles
 from course_lib.dialogue import Dialogue, DialogueError, Message, validate
 from course_lib.world.catalogue import FACT_SLOTS, Catalogue, Product
 from course_lib.world.dialogues import (
+    HELD_OUT_INTENTS,
+    LITERAL,
     Family,
     Planner,
     Task,
     order_numbers,
     write_dialogue,
 )
-from course_lib.world.wordings import Language
+from course_lib.world.wordings import SHARED, Language, trained_and_held_out
 
-SIZES = {"train": 4000, "dev": 200, "test_iid": 300, "test_product": 300}
+SIZES = {
+    "train": 6000, "dev": 250, "test_iid": 400, "test_phrasing": 300, "test_product": 300,
+    "test_intent": 200, "out_of_scope": 200,
+}  # fmt: skip
+# Splits of the same mix as `train`; the others each hold something that no training dialogue has.
+SAME_MIX = ("train", "dev", "test_iid")
 # Variants of a family that share more of their 5-grams than this are written anew.
 MAX_SIMILARITY = 0.6
+# From this similarity on a dialogue counts as a near copy of one in an earlier split.
+NEAR_COPY = 0.7
 
 
 def text_of(dialogue: Dialogue) -> str:
@@ -27,15 +37,9 @@ def text_of(dialogue: Dialogue) -> str:
     return "\n".join(message.content for message in dialogue.messages)
 
 
-def similarity(first: str, second: str, size: int = 5) -> float:
-    """Jaccard similarity of the two texts' character n-grams, letters lowered; 0 to 1."""
-    one, two = _grams(first, size), _grams(second, size)
-    return len(one & two) / max(1, len(one | two))
-
-
-def _grams(text: str, size: int) -> set[str]:
-    text = text.lower()
-    return {text[start : start + size] for start in range(max(1, len(text) - size + 1))}
+def similarity(first: str, second: str) -> float:
+    """Jaccard similarity of the two texts' character 5-grams, letters lowered; 0 to 1."""
+    return jaccard(shingles(first.lower()), shingles(second.lower()))
 
 
 def write_splits(
@@ -46,98 +50,153 @@ def write_splits(
 ) -> dict[str, list[Dialogue]]:
     """All splits: split name -> dialogues with id, split and family.
 
-    Held-out products appear in `test_product` only, which asks for product facts only.
+    `test_phrasing` has wordings, `test_product` products, `test_intent` intents and `out_of_scope`
+    topics that stand in no training dialogue. No dialogue is nearly one of an earlier split.
     """
+    writer = _SplitWriter(catalogue, language, seed)
     rng = random.Random(f"{seed}:splits")
-    orders = order_numbers(random.Random(f"{seed}:orders"))
-    seen = [product for product in catalogue.products if not product.held_out]
-    held = [product for product in catalogue.products if product.held_out]
-    known = Planner(catalogue, language, seen, random.Random(f"{seed}:known"), orders)
-    novel = Planner(catalogue, language, held, random.Random(f"{seed}:novel"), orders)
-    names = [name for name in sizes if name != "test_product"]
-    total = sum(sizes[name] for name in names)
-    families = _grouped(_variants(known, seed, "f", list(known.products)), total)
+    usual = [name for name in sizes if name in (*SAME_MIX, "test_phrasing")]
+    families = writer.families(sum(sizes[name] for name in usual) * 5 // 4)
     rng.shuffle(families)
-    splits = dict(zip(names, _dealt(families, [sizes[name] for name in names]), strict=True))
-    if "test_product" in sizes:
-        groups = _grouped(_variants(novel, seed, "p", held, questions=True), sizes["test_product"])
-        splits["test_product"] = _flat(groups)[: sizes["test_product"]]
+    stream = iter(families)
+    splits: dict[str, list[Dialogue]] = {}
+    for name, size in sizes.items():
+        groups = writer.usual(name, stream) if name in usual else writer.special(name)
+        splits[name] = _apart(groups, splits, size)
     for name, dialogues in splits.items():
         _shuffle_and_label(name, dialogues, rng)
     return splits
+
+
+def _apart(
+    groups: Iterator[list[Dialogue]], earlier: Mapping[str, list[Dialogue]], size: int
+) -> list[Dialogue]:
+    """`size` dialogues from whole families, none a near copy of one in an earlier split."""
+    before = [dialogue for dialogues in earlier.values() for dialogue in dialogues]
+    split: list[Dialogue] = []
+    while len(split) < size:
+        batch = _until(groups, size - len(split) + 20)
+        if not batch:
+            raise RuntimeError(f"the families ran out at {len(split)} of {size} dialogues")
+        split += _not_near(batch, before)
+    return split[:size]
+
+
+def _until(groups: Iterator[list[Dialogue]], size: int) -> list[Dialogue]:
+    """Whole groups until they hold `size` dialogues."""
+    batch: list[Dialogue] = []
+    for group in groups:
+        batch += group
+        if len(batch) >= size:
+            break
+    return batch
+
+
+def _not_near(dialogues: list[Dialogue], earlier: list[Dialogue]) -> list[Dialogue]:
+    if not earlier:
+        return dialogues
+    index = NearIndex([text_of(d).lower() for d in [*earlier, *dialogues]], NEAR_COPY)
+    for number in range(len(earlier)):
+        index.add(number)
+    return [d for number, d in enumerate(dialogues, len(earlier)) if not index.nearest(number)]
+
+
+class _SplitWriter:
+    """Families and their variants, as each split wants them."""
+
+    def __init__(self, catalogue: Catalogue, language: Language, seed: int) -> None:
+        self.catalogue, self.seed = catalogue, seed
+        undivided = (*SHARED, *HELD_OUT_INTENTS)
+        self.trained, self.tested = trained_and_held_out(language, undivided)
+        self.orders = order_numbers(random.Random(f"{seed}:orders"))
+        self.addresses: set[str] = set()
+        self.texts: set[str] = set()
+        self.stocked = [product for product in catalogue.products if not product.held_out]
+        self.held_out = [product for product in catalogue.products if product.held_out]
+
+    def _planner(self, name: str, language: Language, products: Sequence[Product]) -> Planner:
+        rng = random.Random(f"{self.seed}:planner:{name}")
+        return Planner(self.catalogue, language, products, rng, self.orders, self.addresses)
+
+    def families(self, dialogues: int) -> list[tuple[Family, list[Dialogue]]]:
+        """Families of the usual mix until they hold that many dialogues."""
+        planner = self._planner("usual", self.trained, self.stocked)
+        families, count = [], 0
+        for family, variants in self._variants("f", planner.tasks, planner):
+            families.append((family, variants))
+            count += len(variants)
+            if count >= dialogues:
+                break
+        return families
+
+    def usual(
+        self, name: str, families: Iterator[tuple[Family, list[Dialogue]]]
+    ) -> Iterator[list[Dialogue]]:
+        """The next families, for `test_phrasing` written anew in wordings held out for it."""
+        for family, variants in families:
+            if name != "test_phrasing":
+                yield variants
+            elif not any(task.intent in LITERAL for task in family.tasks):
+                rng = random.Random(f"{self.seed}:{family.id}:{name}")
+                yield self._written(family, self.tested, self.stocked, rng, 1)
+
+    def special(self, name: str) -> Iterator[list[Dialogue]]:
+        """Families with something that no training dialogue has, without end."""
+        language = self.tested if name == "out_of_scope" else self.trained
+        products = self.held_out if name == "test_product" else self.stocked
+        planner = self._planner(name, language, products)
+        draws = {
+            "test_product": ("p", planner.questions),
+            "test_intent": ("i", planner.unseen_intent),
+            "out_of_scope": ("o", planner.beyond_scope),
+        }
+        for _, variants in self._variants(*draws[name], planner):
+            yield variants
+
+    def _variants(
+        self, prefix: str, draw: Callable[[], list[Task]], planner: Planner
+    ) -> Iterator[tuple[Family, list[Dialogue]]]:
+        """Families one after the other, each with its variants; no goal comes twice."""
+        goals: set[tuple[Task, ...]] = set()
+        while True:
+            tasks = tuple(draw())
+            goal = tuple(sorted(tasks, key=lambda task: (task.intent, task.slots)))
+            if goal in goals:
+                continue
+            goals.add(goal)
+            family = Family(f"{prefix}{len(goals):05d}", tasks, planner.order())
+            rng = random.Random(f"{self.seed}:{family.id}")
+            number = rng.choices((1, 2, 3), (5, 3, 2))[0] if any(t.slots for t in tasks) else 6
+            variants = self._written(family, planner.language, planner.products, rng, number)
+            planner.note(tasks, len(variants) - 1)
+            yield family, variants
+
+    def _written(
+        self,
+        family: Family,
+        language: Language,
+        others: Sequence[Product],
+        rng: random.Random,
+        number: int,
+    ) -> list[Dialogue]:
+        """Up to `number` variants, none too similar to another, none with a text seen before."""
+        variants: list[Dialogue] = []
+        for _ in range(4 * number):
+            dialogue = write_dialogue(family, self.catalogue, language, others, rng)
+            text = text_of(dialogue)
+            near = any(similarity(text, text_of(v)) > MAX_SIMILARITY for v in variants)
+            if text not in self.texts and not near:
+                self.texts.add(text)
+                variants.append(dialogue)
+            if len(variants) == number:
+                break
+        return variants
 
 
 def _shuffle_and_label(name: str, dialogues: list[Dialogue], rng: random.Random) -> None:
     rng.shuffle(dialogues)
     for number, dialogue in enumerate(dialogues, start=1):
         dialogue.id, dialogue.split = f"shop-{name.replace('_', '-')}-{number:05d}", name
-
-
-def _variants(
-    planner: Planner, seed: int, prefix: str, others: Sequence[Product], questions: bool = False
-) -> Iterator[list[Dialogue]]:
-    """Families one after the other, each as the list of its variants; no goal comes twice."""
-    goals: set[tuple[Task, ...]] = set()
-    texts: set[str] = set()
-    while True:
-        tasks = tuple(planner.questions() if questions else planner.tasks())
-        goal = tuple(sorted(tasks, key=lambda task: (task.intent, task.slots)))
-        if goal in goals:
-            continue
-        goals.add(goal)
-        family = Family(f"{prefix}{len(goals):05d}", tasks, planner.order())
-        rng = random.Random(f"{seed}:{family.id}")
-        number = rng.choices((1, 2, 3), (5, 3, 2))[0] if any(t.slots for t in tasks) else 6
-        variants = _family(family, planner, others, rng, number, texts)
-        planner.note(tasks, len(variants) - 1)
-        yield variants
-
-
-def _family(
-    family: Family,
-    planner: Planner,
-    others: Sequence[Product],
-    rng: random.Random,
-    number: int,
-    texts: set[str],
-) -> list[Dialogue]:
-    """Up to `number` variants, none too similar to another and none with a text seen before."""
-    variants: list[Dialogue] = []
-    for _ in range(4 * number):
-        dialogue = write_dialogue(family, planner.catalogue, planner.language, others, rng)
-        text = text_of(dialogue)
-        near = any(similarity(text, text_of(v)) > MAX_SIMILARITY for v in variants)
-        if text not in texts and not near:
-            texts.add(text)
-            variants.append(dialogue)
-        if len(variants) == number:
-            break
-    return variants
-
-
-def _grouped(families: Iterator[list[Dialogue]], total: int) -> list[list[Dialogue]]:
-    """Families until they hold `total` dialogues and a reserve for the cut between splits."""
-    groups, count = [], 0
-    while count < total + 30:
-        group = next(families)
-        groups.append(group)
-        count += len(group)
-    return groups
-
-
-def _dealt(families: list[list[Dialogue]], sizes: list[int]) -> list[list[Dialogue]]:
-    """Whole families to each split in turn; the last family of a split is cut to its size."""
-    dealt, rest = [], iter(families)
-    for size in sizes:
-        split: list[Dialogue] = []
-        while len(split) < size:
-            split += next(rest)
-        dealt.append(split[:size])
-    return dealt
-
-
-def _flat(groups: Iterable[list[Dialogue]]) -> list[Dialogue]:
-    return [dialogue for group in groups for dialogue in group]
 
 
 # -- checks ------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@ A line is text with {slots}; `[section]` opens a section (before the first one: 
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ MOODS = ("neutral", "terse", "chatty", "polite", "annoyed")
 CONTENT_SLOTS = frozenset({"product", "value", "order", "address", "days", "shop"})
 _AGREEMENT = frozenset(agreement(False))
 _SLOT = re.compile(r"\{([^{}]*)\}")
+# Every sixth wording of a customer's intent is kept for the tests; more where one is a topic.
+_HELD_OUT_SHARE = {"out_of_scope": 1 / 3, "other_request": 1 / 3}
+SHARED = ("openers", "joiners")  # bits of speech, no wordings of an intent
 _LINE = re.compile(r"(?:<(?P<mood>\w+)>\s*)?(?P<text>.+)")
 _MOOD_WEIGHT = 3
 
@@ -92,6 +97,44 @@ class Language:
             )
         weights = [_MOOD_WEIGHT if wording.mood else 1 for wording in fitting]
         return rng.choices(fitting, weights)[0]
+
+
+def trained_and_held_out(
+    language: Language, undivided: Iterable[str] = SHARED
+) -> tuple[Language, Language]:
+    """The language of the training dialogues and that of `test_phrasing`.
+
+    They share the agent's wordings and the `undivided` intents; no other customer's wording is in
+    both. Of each section, mood and set of slots the wordings with the smallest hashes are held
+    out, so that a new line moves few.
+    """
+    customer, undivided = language.wordings["customer"], set(undivided)
+    held = {
+        name: [] if name in undivided else _held_out(name, wordings)
+        for name, wordings in customer.items()
+    }
+    trained = {
+        name: tuple(wording for wording in wordings if wording not in held[name])
+        for name, wordings in customer.items()
+    }
+    tested = {name: tuple(held[name]) or wordings for name, wordings in customer.items()}
+    agent = language.wordings["agent"]
+    return (
+        Language({"customer": trained, "agent": agent}),
+        Language({"customer": tested, "agent": agent}),
+    )
+
+
+def _held_out(name: str, wordings: Iterable[Wording]) -> list[Wording]:
+    groups: dict[object, list[Wording]] = defaultdict(list)
+    for wording in wordings:
+        groups[wording.section, wording.mood, wording.slots].append(wording)
+    held = []
+    for group in groups.values():
+        group.sort(key=lambda wording: hashlib.sha256(wording.text.encode()).digest())
+        count = round(len(group) * _HELD_OUT_SHARE.get(name, 1 / 6))
+        held += group[: max(count, len(group) >= 3)]
+    return held
 
 
 def load_language(folder: str | Path | None = None) -> Language:
