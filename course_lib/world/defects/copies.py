@@ -74,7 +74,8 @@ class Copies(Tools):
         message = copy.dialogue.messages[number]
         if message.intent is None or len(message.content.split()) < 4:
             return None
-        copy.dialogue.messages[number] = replace(message, intent=self.other_intent(message))
+        wrong = self.other_intent(message, copy.dialogue)
+        copy.dialogue.messages[number] = replace(message, intent=wrong)
         self.rng.choice((lambda _: None, self._respell, self._mistype))(copy)
         return copy
 

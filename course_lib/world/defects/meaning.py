@@ -55,7 +55,8 @@ class Meaning(Tools):
         if message.intent is None or len(message.content.split()) < 4:
             return None
         line.action = "flag"
-        line.dialogue.messages[number] = replace(message, intent=self.other_intent(message))
+        wrong = self.other_intent(message, line.dialogue)
+        line.dialogue.messages[number] = replace(message, intent=wrong)
         return line
 
     # -- the policy broken

@@ -77,11 +77,11 @@ class Tools:
         line.dialogue.messages[number] = edited(line.dialogue.messages[number], edits)
         return line
 
-    def other_intent(self, message: Message) -> str:
-        """An intent that the customer's words cannot mean."""
+    def other_intent(self, message: Message, dialogue: Dialogue) -> str:
+        """An intent that the customer's words cannot mean; none that the dialogue is about."""
         asked = {f"ask_{slot}" for _, slot in message.acts} | {slot for _, slot in message.acts}
-        akin = _AKIN if message.intent in _AKIN else ()
-        right = {message.intent, *asked, *akin}
+        near = {turn.intent for turn in dialogue.messages}
+        right = {*near, *asked, *(_AKIN if near.intersection(_AKIN) else ())}
         return self.rng.choice([intent for intent in self.requests if intent not in right])
 
     def date(self) -> str:
