@@ -11,9 +11,9 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import cycle, groupby
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +24,18 @@ BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
 _TRAINED, _CONTEXT = "#bfe3c0", "#e6e6e6"
 _CELL = "border: 1px solid #bbb; padding: 0.4em 0.6em; text-align: left; vertical-align: top"
 _SMOOTHING = 0.3  # weight of the newest value in the smoothed training loss
+_SERIES = (BLUE, ORANGE, "#2d7a3d", "#7b5ea7", GREY)
+_SURPRISE = ("#ffffff", "#fde3cf", "#fbb98a", "#f2874b", "#d95f02")
+_SURPRISE_FROM = (0.0, 1.0, 2.0, 4.0, 6.0)  # nats at which each shade begins
+
+
+class Measured(Protocol):
+    """A value with its interval, as `transfer.Share` has them."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def interval(self) -> tuple[float, float]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +76,40 @@ def token_strip(tokens: Sequence[str], mask: Sequence[Any]) -> View:
     """
     if len(tokens) != len(mask):
         raise ValueError(f"{len(tokens)} tokens, but {len(mask)} mask values")
-    spans = "".join(_token(token, bool(on)) for token, on in zip(tokens, mask, strict=True))
-    legend = _token("trained", True) + _token("context only", False)
+    colours = [_TRAINED if on else _CONTEXT for on in mask]
+    spans = "".join(_token(token, colour) for token, colour in zip(tokens, colours, strict=True))
+    legend = _token("trained", _TRAINED) + _token("context only", _CONTEXT)
     page = f'<div style="line-height: 2">{spans}</div><div>{legend}</div>'
     runs = groupby(zip(tokens, mask, strict=True), key=lambda pair: bool(pair[1]))
     pieces = [("".join(token for token, _ in run), on) for on, run in runs]
     return View(page, "".join(f"«{piece}»" if on else piece for piece, on in pieces))
 
 
-def _token(token: str, trained: bool) -> str:
+def _token(token: str, colour: str) -> str:
     visible = html.escape(_encodable(token)).replace("\n", "⏎") or "∅"
-    colour = _TRAINED if trained else _CONTEXT
     style = f"background: {colour}; color: #111; padding: 0.1em 0.2em; margin: 1px"
     return f'<code style="{style}; white-space: pre-wrap; border-radius: 3px">{visible}</code>'
+
+
+def surprise_strip(tokens: Sequence[str], losses: Sequence[float]) -> View:
+    """Tokens side by side, the darker the more nats of loss on them (white below 1, full from 6).
+
+    In the text form a token of 4 nats or more is followed by "!". Raises ValueError when tokens and
+    losses differ in length.
+    """
+    if len(tokens) != len(losses):
+        raise ValueError(f"{len(tokens)} tokens, but {len(losses)} losses")
+    levels = [sum(loss >= start for start in _SURPRISE_FROM[1:]) for loss in losses]
+    spans = "".join(
+        _token(token, _SURPRISE[level]) for token, level in zip(tokens, levels, strict=True)
+    )
+    legend = "".join(
+        _token(f"{start:g}+ nats", shade)
+        for start, shade in zip(_SURPRISE_FROM, _SURPRISE, strict=True)
+    )
+    page = f'<div style="line-height: 2">{spans}</div><div>{legend}</div>'
+    marked = (token + "!" * (level >= 3) for token, level in zip(tokens, levels, strict=True))
+    return View(page, "".join(marked))
 
 
 def side_by_side(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> View:
@@ -104,6 +137,100 @@ def _escaped(value: Any) -> str:
 def _encodable(text: str) -> str:
     """Half surrogate pairs cannot travel to the browser; they become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def plot_curves(
+    series: Mapping[str, Mapping[float, Measured | float]],
+    xlabel: str,
+    ylabel: str,
+    name: str = "curves",
+) -> Picture:
+    """One line a series over a logarithmic x axis, with a bar where a value has an interval."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 3.2), layout="constrained")
+    axis = figure.subplots()
+    places = sorted({x for points in series.values() for x in points})
+    axis.set_xscale("log")
+    for colour, (label, points) in zip(cycle(_SERIES), series.items(), strict=False):
+        xs = sorted(points)
+        values = [_value_and_spread(points[x]) for x in xs]
+        spread = [[v[1] for v in values], [v[2] for v in values]]
+        heights = [v[0] for v in values]
+        axis.errorbar(xs, heights, yerr=spread, fmt="o-", color=colour, capsize=4, label=label)
+    axis.set_xticks(places, [f"{x:,g}" for x in places])
+    axis.minorticks_off()
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return Picture(figure, f"{name}: {ylabel} by {xlabel}, {' and '.join(series)}")
+
+
+def plot_shares(
+    groups: Mapping[str, Mapping[str, Measured]], ylabel: str, name: str = "shares"
+) -> Picture:
+    """Bars from 0 to 1 with intervals: one cluster a group, one colour an inner key."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 3.2), layout="constrained")
+    axis = figure.subplots()
+    labels = list(dict.fromkeys(label for bars in groups.values() for label in bars))
+    width = 0.8 / max(len(labels), 1)
+    for number, (label, colour) in enumerate(zip(labels, cycle(_SERIES), strict=False)):
+        there = [
+            (place, bars[label]) for place, bars in enumerate(groups.values()) if label in bars
+        ]
+        values = [_value_and_spread(share) for _, share in there]
+        axis.bar(
+            [place + (number - (len(labels) - 1) / 2) * width for place, _ in there],
+            [v[0] for v in values],
+            0.9 * width,
+            yerr=[[v[1] for v in values], [v[2] for v in values]],
+            color=colour,
+            capsize=3,
+            label=label,
+        )
+    axis.set_xticks(range(len(groups)), list(groups))
+    axis.set_ylim(0, 1)
+    axis.set_ylabel(ylabel)
+    axis.legend(loc="upper right")
+    return Picture(figure, f"{name}: {ylabel} for {', '.join(groups)}; {' and '.join(labels)}")
+
+
+def _value_and_spread(measured: Measured | float) -> tuple[float, float, float]:
+    """The value and how far its interval reaches below and above it."""
+    if isinstance(measured, (int, float)):
+        return float(measured), 0.0, 0.0
+    low, high = measured.interval
+    return measured.value, max(0.0, measured.value - low), max(0.0, high - measured.value)
+
+
+def plot_attention(
+    masks: Mapping[str, Sequence[Sequence[Any]]], tokens: Sequence[str], name: str = "attention"
+) -> Picture:
+    """Square attention masks side by side: row t shows which positions token t may look at.
+
+    Raises ValueError when a mask is not as wide and as high as there are tokens.
+    """
+    from matplotlib.figure import Figure
+
+    for label, mask in masks.items():
+        if len(mask) != len(tokens) or any(len(row) != len(tokens) for row in mask):
+            raise ValueError(f"mask {label!r} is not {len(tokens)} by {len(tokens)}")
+    figure = Figure(figsize=(3.6 * len(masks), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(masks), squeeze=False)[0]
+    for axis, (label, mask) in zip(axes, masks.items(), strict=True):
+        squares = [[float(bool(cell)) for cell in row] for row in mask]
+        axis.pcolormesh(squares, cmap="Blues", vmin=0, vmax=1.4, edgecolors="#bbbbbb", linewidth=1)
+        places = [number + 0.5 for number in range(len(tokens))]
+        axis.set_xticks(places, tokens, rotation=60)
+        axis.set_yticks(places, tokens)
+        axis.invert_yaxis()
+        axis.set_aspect("equal")
+        axis.set_title(label)
+        axis.set_xlabel("may look at")
+    return Picture(figure, f"{name}: {' beside '.join(masks)}, {len(tokens)} tokens")
 
 
 def plot_losses(records: Sequence[Record], name: str = "training") -> Picture:

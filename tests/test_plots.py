@@ -11,7 +11,17 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from course_lib import plots
-from course_lib.plots import LivePlot, plot_losses, plot_training, side_by_side, token_strip
+from course_lib.plots import (
+    LivePlot,
+    plot_attention,
+    plot_curves,
+    plot_losses,
+    plot_shares,
+    plot_training,
+    side_by_side,
+    surprise_strip,
+    token_strip,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = [
@@ -58,6 +68,73 @@ def test_the_token_strip_escapes_and_marks():
 def test_the_token_strip_needs_a_mask_value_for_each_token():
     with pytest.raises(ValueError, match="2 tokens, but 1 mask"):
         token_strip(["a", "b"], [True])
+
+
+def test_the_surprise_strip_shades_by_nats():
+    view = surprise_strip(["<b>", "low", "mid", "high", "\n"], [0.2, 1.0, 3.9, 4.0, 9.0])
+    assert "<b>" not in view._repr_html_()
+    assert repr(view) == "<b>lowmidhigh!\n!"
+    for shade in plots._SURPRISE:  # each once in the strip and once in the legend
+        assert view._repr_html_().count(shade) == 2
+
+
+def test_the_surprise_strip_needs_a_loss_for_each_token():
+    with pytest.raises(ValueError, match="1 tokens, but 2 losses"):
+        surprise_strip(["a"], [0.1, 0.2])
+
+
+class Half:
+    """A measured value of one half, between a quarter and three."""
+
+    value = 0.5
+    interval = (0.25, 0.75)
+
+
+def drawn(series):
+    """The picture and its first axis."""
+    picture = plot_curves(series, "dialogues", "exact facts", "learning")
+    return picture, picture.figure.axes[0]
+
+
+def test_learning_curves_are_the_same_bytes_and_said_in_words():
+    series = {"base": {50: Half(), 200: Half()}, "random": {50: 0.1, 200: 0.2}}
+    first, axis = drawn(series)
+    assert first._repr_png_() == drawn(series)[0]._repr_png_()
+    assert repr(first) == "<learning: exact facts by dialogues, base and random>"
+    assert axis.get_xscale() == "log"
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["50", "200"]
+
+
+def test_intervals_are_drawn_where_there_are_any():
+    _, axis = drawn({"base": {50: Half()}, "random": {50: 0.1}})
+    heights = [
+        round(float(segment[1][1] - segment[0][1]), 6)
+        for container in axis.containers
+        for segment in container.lines[2][0].get_segments()
+    ]
+    assert heights == [0.5, 0.0]
+
+
+def test_shares_stand_in_clusters_with_intervals():
+    groups = {"seen": {"base": Half(), "tuned": Half()}, "never": {"tuned": Half()}}
+    picture = plot_shares(groups, "exact facts", "four")
+    bars = [container for container in picture.figure.axes[0].containers if len(container) <= 2]
+    assert repr(picture) == "<four: exact facts for seen, never; base and tuned>"
+    assert picture._repr_png_() == plot_shares(groups, "exact facts", "four")._repr_png_()
+    assert len(bars) >= 2
+    assert picture.figure.axes[0].get_ylim() == (0.0, 1.0)
+
+
+def test_attention_masks_are_square_and_as_many_as_given():
+    causal = [[1, 0], [1, 1]]
+    picture = plot_attention({"causal": causal, "both ways": [[1, 1], [1, 1]]}, ["a", "b"])
+    assert repr(picture) == "<attention: causal beside both ways, 2 tokens>"
+    assert [axis.get_title() for axis in picture.figure.axes] == ["causal", "both ways"]
+    squares = picture.figure.axes[0].collections[0].get_array().reshape(2, 2).tolist()
+    assert squares == [[1.0, 0.0], [1.0, 1.0]]
+    assert picture._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="mask 'causal' is not 3 by 3"):
+        plot_attention({"causal": causal}, ["a", "b", "c"])
 
 
 def test_the_table_escapes():
