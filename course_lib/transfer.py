@@ -28,7 +28,7 @@ from course_lib.models import (
     prepare_for_chat,
     without_dropout,
 )
-from course_lib.training import History, Record, TrainConfig
+from course_lib.training import History, Record, TrainConfig, autocast_for
 from course_lib.world.catalogue import Catalogue, Product
 
 STARTS = ("base", "random")
@@ -243,11 +243,13 @@ def first_step_below(history: History, loss: float, window: int = 5) -> tuple[in
 
 
 class Classifier(torch.nn.Module):
-    """A body that reads, and a linear head on one of its output vectors.
+    """A body that reads a text's first 40 tokens, and a linear head on one of its output vectors.
 
     `causal` bodies (decoders) give the vector of the last token, which alone has seen the whole
     text; others (encoders) that of the first.
     """
+
+    longest = 40  # what a turn wants is said early, and padding costs time
 
     def __init__(
         self, body: Any, tokenizer: Any, labels: Sequence[str], causal: bool, seed: int = 0
@@ -262,8 +264,9 @@ class Classifier(torch.nn.Module):
         """(B, labels) logits."""
         start = self.tokenizer.bos_token_id
         rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        rows = [Encoded([start, *ids], [False] * (len(ids) + 1)) for ids in rows]
-        batch = pad_batch(rows, self.tokenizer.pad_token_id)
+        rows = [[start, *ids][: self.longest] for ids in rows]
+        rows = [Encoded(ids, [False] * len(ids)) for ids in rows]
+        batch = pad_batch(rows, start)  # a body without chat tokens has no row for the pad token
         mask = batch["attention_mask"]
         hidden = self.body(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
         place = mask.sum(1) - 1 if self.causal else torch.zeros_like(mask[:, 0])
@@ -280,19 +283,22 @@ class Classifier(torch.nn.Module):
 def fit_classifier(
     model: Classifier,
     examples: Sequence[tuple[str, str]],
-    steps: int = 100,
+    steps: int = 80,
     rows: int = 32,
     learning_rate: float = 5e-4,
     seed: int = 0,
 ) -> Classifier:
     """Trains body and head on (text, label) pairs drawn at random; returns the model."""
+    autocast = autocast_for(model.body)
     rng = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     model.train()
     for _ in range(steps):
         texts, wanted = zip(*rng.sample(examples, rows), strict=True)
         gold = torch.tensor([model.labels.index(label) for label in wanted])
-        torch.nn.functional.cross_entropy(model(texts), gold).backward()
+        with autocast:
+            logits = model(texts)
+        torch.nn.functional.cross_entropy(logits.float(), gold).backward()
         optimizer.step()
         optimizer.zero_grad()
     return model.eval()

@@ -202,6 +202,12 @@ def test_padding_does_not_matter(tokenizer):
     assert alone == pytest.approx(beside, abs=1e-5)
 
 
+def test_a_body_without_chat_tokens_serves_too(tokenizer):
+    body = tiny_gpt2(vocabulary=known_tokens(tokenizer)).base_model
+    model = Classifier(body, tokenizer, ["a", "b"], causal=True)
+    assert model(["Hello!", "My order number is 1234567890."]).shape == (2, 2)
+
+
 def test_a_classifier_learns_and_is_seeded(tokenizer):
     def fitted():
         return fit_classifier(classifier(tokenizer), TURNS, steps=60, rows=3, learning_rate=5e-3)
