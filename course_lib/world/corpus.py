@@ -11,15 +11,30 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
 from course_lib.world.catalogue import Catalogue, Product
 from course_lib.world.corpus_language import CorpusError, Language, Sections, load_language
-from course_lib.world.grammar import fill, sentence_case
+from course_lib.world.grammar import agreement, fill, sentence_case, slot_names
+from course_lib.world.wordings import SHARED, Wording, trained_and_held_out
+from course_lib.world.wordings import Language as Wordings
+from course_lib.world.wordings import load_language as load_wordings
 
 WORDS = 8_200_000  # more than ten million tokens of a byte-level BPE with 4,096 entries
 SHORTEST, LONGEST = 40, 400  # words in a document
 
+POLICY_INTENTS = {
+    "support_hours": "ask_hours",
+    "hotline": "ask_hotline",
+    **{
+        slot: f"ask_{slot}"
+        for slot in (
+            "return_window", "delivery_time", "shipping_price", "refund_time", "exchange_window",
+            "repair_time", "gift_wrap_price", "express_price",
+        )
+    },
+}  # fmt: skip
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _OF_OBJECT = re.compile(r"\b([Tt]he) ([a-z]+(?: [a-z]+)?) of \{object\}")
 _SHOP_VOICE = re.compile(r"\b(?:we|our|us)\b", flags=re.IGNORECASE)
@@ -32,19 +47,31 @@ _CLAUSE_START = re.compile(r"\{subject\}|[Tt]he [a-z]+(?: [a-z]+)? (?:of|on) \{o
 _CAST_SLOT = re.compile(r"\{(?:person|town|day|friend)\}")
 _FIRST_PRONOUN = re.compile(r"\{(he|him|his)\}")
 _FAULTS = re.compile(r"[{}\[\]|]|  | [.,?!]|\.\.|\b(?:User|Assistant|System):")
+_AGREEING = {
+    plural: words | {name.capitalize(): word.capitalize() for name, word in words.items()}
+    for plural, words in ((False, agreement(False)), (True, agreement(True)))
+}
 _SETTING_UP = ("power", "cable_length", "capacity", "charging_time", "pairing", "weight")
 _CARE = ("cleaning", "descaling", "filter_change", "storage", "material", "battery_life")
 _TROUBLE = ("red_light", "blue_light", "reset", "spare_part", "warranty", "noise")
 
 
 def build_corpus(
-    catalogue: Catalogue, seed: int, words: int = WORDS, language: Language | None = None
+    catalogue: Catalogue,
+    seed: int,
+    words: int = WORDS,
+    language: Language | None = None,
+    wordings: Wordings | None = None,
 ) -> Iterator[str]:
     """Yield documents until `words` words are written; the same seed gives the same text.
 
-    Raises CorpusError when a document has an unfilled slot or another fault of form.
+    Half of the questions are customers' wordings, of those that dialogues are trained on; no
+    document holds a wording of `test_phrasing`. Raises CorpusError when a document has an unfilled
+    slot or another fault of form.
     """
-    writer = CorpusWriter(catalogue, language or load_language(catalogue), random.Random(seed))
+    trained, held_out = trained_and_held_out(wordings or load_wordings())
+    language = without_wordings(language or load_language(catalogue), held_out)
+    writer = CorpusWriter(catalogue, language, random.Random(seed), trained)
     written = 0
     while written < words:
         document = writer.document()
@@ -53,6 +80,32 @@ def build_corpus(
             check_document(document)
             written += count
             yield document
+
+
+def without_wordings(language: Language, held_out: Wordings) -> Language:
+    """`language` without the questions that say the same as one of these customers' wordings."""
+    taken = {
+        plain(wording.text)
+        for name, wordings in held_out.wordings["customer"].items()
+        if name not in SHARED
+        for wording in wordings
+    }
+
+    def kept(part: Sections) -> Sections:
+        return {
+            name: [line for line in lines if plain(line) not in taken]
+            for name, lines in part.items()
+        }
+
+    return replace(language, questions=kept(language.questions), pages=kept(language.pages))
+
+
+@cache
+def plain(template: str) -> str:
+    """A template's words in small letters, whatever its slot for the product is called."""
+    text = re.sub(r"(?:the |my )?\{(?:product|object|subject)\}", "it", template.lower())
+    text = re.sub(r"\{(?:them|subject2|its|poss)\}", "it", text).replace("_q}", "}")
+    return re.sub(r"[^a-z]+", " ", text).strip()
 
 
 def check_document(text: str) -> None:
@@ -92,17 +145,26 @@ def outsider_lines(lines: tuple[str, ...]) -> list[str]:
 class CorpusWriter:
     """Writes one document after the other from a catalogue, the hand-written lines and a seed."""
 
-    def __init__(self, catalogue: Catalogue, language: Language, rng: random.Random) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        language: Language,
+        rng: random.Random,
+        wordings: Wordings,
+    ) -> None:
         self.catalogue, self.language, self.rng = catalogue, language, rng
+        self._asked_by_customers = {
+            name: _by_section(lines) for name, lines in wordings.wordings["customer"].items()
+        }
         self._deck: list[Product] = []
         self._slots = {p.full_name: self._product_slots(p) for p in catalogue.products}
         self._shapes: list[tuple[Callable[[], str], int]] = [
             (self.page, 17), (self.manual, 9), (self.data_sheet, 9), (self.faq, 15),
             (self.mixed_faq, 11), (self.reader_column, 8), (self.forum, 12), (self.letters, 9),
             (self.comparison, 8), (self.warranty_card, 3), (self.product_story, 6),
-            (self.policy_page, 5), (self.overview, 3), (self.desk_book, 8), (self.guide, 4),
+            (self.policy_page, 9), (self.overview, 3), (self.desk_book, 8), (self.guide, 4),
             (self.enquiries, 60), (self.searches, 14),
-            (self.story, 26), (self.essay, 18), (self.everyday_questions, 4),
+            (self.story, 20), (self.essay, 16), (self.everyday_questions, 4),
         ]  # fmt: skip
 
     def document(self) -> str:
@@ -202,6 +264,9 @@ class CorpusWriter:
 
     def _question(self, product: Product, slot: str, role: str = "", how: str = "") -> str:
         """A question for the fact; an "owner" does not ask like a buyer, nor the reverse."""
+        if not role and self.rng.random() < 0.5:
+            sections = ("vague",) if how == "pronoun" else ("main",)
+            return self._customer_asks(f"ask_{slot}", sections, product)
         mine = role == "owner" or (role != "buyer" and self.rng.random() < 0.3)
         mine = mine and slot not in ("price", "colour")
         lines = self.language.questions[slot]
@@ -210,6 +275,19 @@ class CorpusWriter:
             lines = [line for line in lines if not odd.search(line)]
         how = how or self.rng.choices(("full", "short"), (8, 2))[0]
         return self._typed(self._state(product, slot, lines, how, "my" if mine else "the"), product)
+
+    def _customer_asks(
+        self, intent: str, sections: Sequence[str], product: Product | None = None
+    ) -> str:
+        """One of the customers' wordings of `intent`, filled."""
+        by_section = self._asked_by_customers[intent]
+        text = self.rng.choice([line for name in sections for line in by_section[name]])
+        if product is None:
+            return text
+        short = not product.is_plural and self.rng.random() < 0.15
+        name = product.name if short else product.full_name
+        asked = fill(text, **{**_AGREEING[product.is_plural], "product": name})
+        return self._typed(asked, product)
 
     def _typed(self, question: str, product: Product) -> str:
         """A question as people type it: now and then the name, or all of it, in small letters."""
@@ -344,6 +422,8 @@ class CorpusWriter:
             lines += [self._follow_up(product, slot) for slot in slots[together:]]
             others = [p for p in self.catalogue.products if slots[-1] in p.facts]
             lines.append(self._other_product(self.rng.choice(others), slots[-1]))
+            if self.rng.random() < 0.3:
+                lines.append("Q: {}\nA: {}".format(*self._policy_pair()))
         return "\n".join(lines)
 
     def _asked(self, product: Product, slots: Sequence[str]) -> str:
@@ -351,23 +431,36 @@ class CorpusWriter:
         asked = self._question(product, slots[0])
         for slot in slots[1:]:
             how = self.rng.choices(("full", "pronoun"), (1, 3))[0]
-            joiner, more = self._page_line("two_at_once"), self._question(product, slot, how=how)
-            if not joiner.endswith((":", "?")) and not more.startswith("I "):
+            joiner, more = self._joiner(), self._question(product, slot, how=how)
+            if not joiner.endswith((":", "?", ".")) and not more.startswith("I "):
                 more = more[0].lower() + more[1:]
-            asked += f" {joiner} {more}"
+            asked += f"{'' if asked.endswith(('.', '?', '!')) else '.'} {joiner} {more}"
         answers = self._facts_in_prose(product, slots, self._answer)
         return f"Q: {asked}\nA: {' '.join(answers)}"
 
-    def _follow_up(self, product: Product, slot: str) -> str:
+    def _joiner(self) -> str:
         if self.rng.random() < 0.5:
+            return self._page_line("two_at_once")
+        return self._customer_asks("joiners", ("main",))
+
+    def _follow_up(self, product: Product, slot: str) -> str:
+        lot = self.rng.random()
+        if lot < 0.35:
             asked = self._question(product, slot, how="pronoun")
+        elif lot < 0.7:
+            asked = self._customer_asks(f"ask_{slot}", ("follow_up",), product)
         else:
             label = self.rng.choice(self._labels("asked_for")[slot])
             asked = self._page_line("follow_ups", product, label=label)
         return f"Q: {asked}\nA: {self._answer(product, slot)}"
 
     def _other_product(self, product: Product, slot: str) -> str:
-        asked = self._page_line("other_products", product, lower=product.full_name.lower())
+        if self.rng.random() < 0.4:
+            intent = self.rng.choice(("other_product", "correct_product"))
+            asked = self._customer_asks(intent, ("main",), product)
+        else:
+            lower = product.full_name.lower()
+            asked = self._page_line("other_products", product, lower=lower)
         return f"Q: {asked}\nA: {self._answer(product, slot, 'full')}"
 
     def searches(self) -> str:
@@ -415,6 +508,9 @@ class CorpusWriter:
 
     def _policy_pair(self) -> tuple[str, str]:
         question, answer = self.rng.choice(self.language.policies["pairs"]).split(" | ")
+        asked = next((slot for slot in slot_names(answer) if slot in POLICY_INTENTS), None)
+        if asked and not answer.startswith("Yes") and self.rng.random() < 0.6:
+            question = self._customer_asks(POLICY_INTENTS[asked], ("main",))
         return question, self._line([answer])
 
     def forum(self) -> str:
@@ -547,9 +643,8 @@ class CorpusWriter:
         """The shop's promises, as sentences or as questions and answers."""
         lines = [self._page_line("policy_openings")]
         if self.rng.random() < 0.5:
-            for pair in self.rng.sample(self.language.policies["pairs"], self.rng.randint(4, 9)):
-                question, answer = pair.split(" | ")
-                lines.append(f"Q: {question}\nA: {self._line([answer])}")
+            for _ in range(self.rng.randint(4, 9)):
+                lines.append("Q: {}\nA: {}".format(*self._policy_pair()))
             return "\n".join(lines)
         chosen = self.rng.sample(self.language.policies["statements"], self.rng.randint(6, 14))
         return "\n".join([*lines, self._paragraphs([self._line([line]) for line in chosen])])
@@ -602,6 +697,13 @@ class CorpusWriter:
         count = min(len(self.language.general_qa), self.rng.randint(5, 12))
         pairs = [row.split(" | ") for row in self.rng.sample(self.language.general_qa, count)]
         return "\n".join(f"Q: {question}\nA: {answer}" for question, answer in pairs)
+
+
+def _by_section(wordings: Sequence[Wording]) -> dict[str, list[str]]:
+    sections: dict[str, list[str]] = {}
+    for wording in wordings:
+        sections.setdefault(wording.section, []).append(wording.text)
+    return sections
 
 
 def _name_for(match: re.Match[str]) -> str:
