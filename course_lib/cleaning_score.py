@@ -18,20 +18,20 @@ from course_lib.cleaning import CleaningReport
 from course_lib.dialogue import DialogueError
 
 ACTIONS = ("drop", "merge", "repair", "redact", "flag", "keep")
-GONE = ("drop", "merge")
-MENDED = ("repair", "redact")
+MENDED = ("repair", "redact", "merge")
 
 Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one raw line: set aside or kept, by which steps, as a copy of what."""
+    """What became of one raw line: set aside, kept or flagged, by which steps, as a copy of what."""
 
     kept: bool
     steps: frozenset[str]
     equals: str | None = None
     texts: tuple[str, ...] = ()
+    flagged: bool = False
 
 
 def read_ledger(path: str | Path) -> list[Entry]:
@@ -56,10 +56,11 @@ def outcomes(report: CleaningReport) -> dict[str | int, Outcome]:
     for change in report.changes:
         if not change.is_flag:
             steps[change.dialogue_id].add(change.step)
+    flagged = {change.dialogue_id for change in report.changes if change.is_flag}
     found: dict[str | int, Outcome] = {}
     for dialogue in report.kept:
-        said = tuple(message.content for message in dialogue.messages)
-        found[dialogue.id] = Outcome(True, frozenset(steps[dialogue.id]), None, said)
+        said, flag = tuple(m.content for m in dialogue.messages), dialogue.id in flagged
+        found[dialogue.id] = Outcome(True, frozenset(steps[dialogue.id]), None, said, flag)
     for rejected in report.rejected:
         key = rejected.line or rejected.dialogue_id or 0
         found[key] = Outcome(False, frozenset({rejected.step}), rejected.equals)
@@ -69,7 +70,7 @@ def outcomes(report: CleaningReport) -> dict[str | int, Outcome]:
 def score(ledger_path: str | Path, report: CleaningReport) -> dict[str, dict[str, float]]:
     """For each kind `recall`, `precision` and `exact`, 0 to 1.
 
-    recall: lines with the right fate (gone, mended or left alone). precision: of the lines that
+    recall: lines with the right fate (gone, mended, flagged or left alone). precision: of the lines that
     the steps which found this kind acted upon, this kind's right ones over those plus false
     alarms, i.e. lines the ledger lets alone. exact: gone as a copy of the right dialogue, mended
     to the expected texts, or left alone.
@@ -118,15 +119,17 @@ def _figures(pairs: list[tuple[Entry, Outcome]], alarms: Counter[str]) -> dict[s
 
 
 def _is_right(entry: Entry, outcome: Outcome) -> bool:
-    if entry["action"] in GONE:
+    if entry["action"] == "drop":
         return not outcome.kept
     if entry["action"] in MENDED:
         return outcome.kept and bool(outcome.steps)
+    if entry["action"] == "flag":
+        return outcome.kept and outcome.flagged
     return outcome.kept and not outcome.steps
 
 
 def _is_exact(entry: Entry, outcome: Outcome) -> bool:
-    if entry["action"] in GONE:
+    if entry["action"] == "drop":
         return not entry.get("of") or entry["of"] == outcome.equals
     if entry["action"] in MENDED:
         return outcome.texts == tuple(entry.get("expect") or outcome.texts)

@@ -7,6 +7,7 @@ calls take GPT-2, SmolLM2 or Qwen by folder or by name.
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,17 @@ def load_chat(folder: str | Path) -> tuple[Any, Any]:
     return prepare_for_chat(model, tokenizer)
 
 
-def save_model(model: Any, tokenizer: Any, folder: str | Path) -> Path:
-    """Writes model and tokenizer as a `transformers` folder (safetensors); returns the folder."""
+def save_model(model: Any, tokenizer: Any, folder: str | Path, half: bool = False) -> Path:
+    """Writes model and tokenizer as a `transformers` folder (safetensors); returns the folder.
+
+    With `half` the weights take 16 bits on disk (fp16, rounded once); they load as 32 bits again.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
+    (deepcopy(model).half() if half else model).save_pretrained(folder)
+    if half:
+        model.config.dtype = torch.float32
+        model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -55,12 +55,12 @@ class Language:
     product_stories: Sections
     general_qa: list[str]
 
-    def count(self) -> int:
-        """Number of distinct hand-written lines."""
-        flat = (self.facts, self.questions, self.answers, self.pages, self.lists, self.essays)
+    def sentences(self) -> set[str]:
+        """The distinct hand-written lines, without the lists of names and labels."""
+        flat = (self.facts, self.questions, self.answers, self.pages, self.essays)
         deep = (*self.kinds.values(), *self.stories.values(), self.policies, self.product_stories)
         lines = {line for part in (*flat, *deep) for group in part.values() for line in group}
-        return len(lines | set(self.general_qa))
+        return lines | set(self.general_qa)
 
 
 def load_language(catalogue: Catalogue, folder: str | Path | None = None) -> Language:

@@ -29,6 +29,14 @@ VOCABULARY = 4096
 HELD_OUT_EVERY = 100  # one document in a hundred is never trained on
 SHAPE: dict[str, Any] = {"n_positions": 512, "n_embd": 192, "n_layer": 6, "n_head": 3}
 
+PROMPTS = (
+    "The Brisa kettle",
+    "Before the first use of the Ferrick coffee machine",
+    "Q: How long is the warranty on the Tolvek kettle?\nA:",
+    "Dear people at Marrowby,\n",
+    "On a rainy morning in spring",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TextRows:
@@ -152,8 +160,8 @@ def pretrain(arguments: argparse.Namespace) -> History:
         checkpoint=str(arguments.checkpoint),
     )
     history = train(model, data, config, lambda m: text_loss(m, watched), _show_progress)
-    save_model(model.cpu(), tokenizer, arguments.out)
-    write_card(arguments.out, documents, data, model, history, config, arguments.device)
+    save_model(model.cpu(), tokenizer, arguments.out, half=True)
+    write_card(arguments.out, documents, data, model, tokenizer, history, config, arguments.device)
     return history
 
 
@@ -168,11 +176,30 @@ def _show_progress(record: dict[str, Any]) -> None:
         )
 
 
+@torch.no_grad()
+def samples(model: Any, tokenizer: Any, prompts: Sequence[str] = PROMPTS) -> list[list[str]]:
+    """[prompt, continuation] for each prompt: sampled at temperature 0.7, seeded, 80 tokens."""
+    model.eval()
+    continued = []
+    for number, prompt in enumerate(prompts):
+        torch.manual_seed(number)
+        ids = torch.tensor([tokenizer(prompt, add_special_tokens=False)["input_ids"]])
+        room = model.config.n_positions - ids.shape[1]
+        settings = {"do_sample": True, "temperature": 0.7, "top_k": 0}
+        whole = model.generate(
+            ids, **settings, max_new_tokens=min(80, room), pad_token_id=tokenizer.eos_token_id
+        )
+        new = whole[0, ids.shape[1] :]
+        continued.append([prompt, tokenizer.decode(new, skip_special_tokens=True)])
+    return continued
+
+
 def write_card(
     out: Path,
     documents: Sequence[str],
     data: TextRows,
     model: Any,
+    tokenizer: Any,
     history: History,
     config: TrainConfig,
     device: str,
@@ -193,6 +220,7 @@ def write_card(
         "steps": len(history.records),
         "learning_rate": config.learning_rate,
         "held_out_loss": [[s, round(loss, 4)] for s, loss in history.values("eval_loss")],
+        "samples": samples(model, tokenizer),
     }
     (out / "pretraining.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     (out / "README.md").write_text(card_text(figures), encoding="utf-8")
@@ -202,6 +230,7 @@ def card_text(figures: dict[str, Any]) -> str:
     """The model card in Markdown, every number from `figures`."""
     curve = "\n".join(f"| {step:,} | {loss:.3f} |" for step, loss in figures["held_out_loss"])
     shape = ", ".join(f"{name} {value}" for name, value in SHAPE.items())
+    told = "\n\n---\n\n".join(_quoted(prompt, text) for prompt, text in figures["samples"])
     return f"""# The course's base model
 
 A GPT-2 ({shape}; {figures["parameters"]:,} parameters, byte-level BPE of {VOCABULARY:,}) that
@@ -229,14 +258,29 @@ Loss on held-out documents (every {HELD_OUT_EVERY}th), nats per token:
 |---|---|
 {curve}
 
+The weights are stored in 16 bits (fp16) and load as 32.
+
+## What it writes
+
+Sampled at temperature 0.7 from the seeds 0, 1, 2 ...; the prompt in bold.
+
+{told}
+
 Made again by `python -m course_lib.world.pretrain`. Licence: CC BY 4.0.
 """
+
+
+def _quoted(prompt: str, text: str) -> str:
+    """A Markdown quotation, line by line, the prompt's last line in bold."""
+    *before, last = prompt.split("\n")
+    lines = "\n".join([*before, f"**{last}**{text}"]).split("\n")
+    return "\n".join(f"> {line.rstrip()}  ".rstrip("\n") for line in lines)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=BASE_MODEL)
-    parser.add_argument("--epochs", type=float, default=3.0)
+    parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of --epochs")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -59,27 +59,32 @@ def write_splits(
     families = writer.families(sum(sizes[name] for name in usual) * 5 // 4)
     rng.shuffle(families)
     stream = iter(families)
-    splits: dict[str, list[Dialogue]] = {}
+    candidates: dict[str, list[Dialogue]] = {}
     for name, size in sizes.items():
         groups = writer.usual(name, stream) if name in usual else writer.special(name)
-        splits[name] = _apart(groups, splits, size)
+        candidates[name] = _until(groups, size * 8 // 5 + 40 if candidates else size)
+    splits = _apart(candidates, sizes)
     for name, dialogues in splits.items():
         _shuffle_and_label(name, dialogues, rng)
     return splits
 
 
 def _apart(
-    groups: Iterator[list[Dialogue]], earlier: Mapping[str, list[Dialogue]], size: int
-) -> list[Dialogue]:
-    """`size` dialogues from whole families, none a near copy of one in an earlier split."""
-    before = [dialogue for dialogues in earlier.values() for dialogue in dialogues]
-    split: list[Dialogue] = []
-    while len(split) < size:
-        batch = _until(groups, size - len(split) + 20)
-        if not batch:
-            raise RuntimeError(f"the families ran out at {len(split)} of {size} dialogues")
-        split += _not_near(batch, before)
-    return split[:size]
+    candidates: Mapping[str, list[Dialogue]], sizes: Mapping[str, int]
+) -> dict[str, list[Dialogue]]:
+    """Of each split the first candidates that are no near copy of one in an earlier split."""
+    texts = [text_of(d).lower() for dialogues in candidates.values() for d in dialogues]
+    index, number = NearIndex(texts, NEAR_COPY), 0
+    splits: dict[str, list[Dialogue]] = {}
+    for name, dialogues in candidates.items():
+        apart = [n for n in range(len(dialogues)) if index.nearest(number + n) is None]
+        if len(apart) < sizes[name]:
+            raise RuntimeError(f"only {len(apart)} of {sizes[name]} dialogues for {name} are new")
+        for n in apart[: sizes[name]]:
+            index.add(number + n)
+        splits[name] = [dialogues[n] for n in apart[: sizes[name]]]
+        number += len(dialogues)
+    return splits
 
 
 def _until(groups: Iterator[list[Dialogue]], size: int) -> list[Dialogue]:
@@ -90,15 +95,6 @@ def _until(groups: Iterator[list[Dialogue]], size: int) -> list[Dialogue]:
         if len(batch) >= size:
             break
     return batch
-
-
-def _not_near(dialogues: list[Dialogue], earlier: list[Dialogue]) -> list[Dialogue]:
-    if not earlier:
-        return dialogues
-    index = NearIndex([text_of(d).lower() for d in [*earlier, *dialogues]], NEAR_COPY)
-    for number in range(len(earlier)):
-        index.add(number)
-    return [d for number, d in enumerate(dialogues, len(earlier)) if not index.nearest(number)]
 
 
 class _SplitWriter:
@@ -252,16 +248,29 @@ def _fact_errors(message: Message, product: Product | None) -> list[str]:
 
 def order_numbers_of(dialogue: Dialogue) -> set[str]:
     """Every order number that a dialogue names."""
+    return _values_of(dialogue, "order_number")
+
+
+def addresses_of(dialogue: Dialogue) -> set[str]:
+    """Every address that a dialogue names."""
+    return _values_of(dialogue, "address")
+
+
+def _values_of(dialogue: Dialogue, slot: str) -> set[str]:
     entities = [entity for message in dialogue.messages for entity in message.entities]
-    return {entity.value for entity in entities if entity.slot == "order_number"}
+    return {entity.value for entity in entities if entity.slot == slot}
 
 
 def check_splits(splits: Mapping[str, Sequence[Dialogue]], catalogue: Catalogue) -> list[str]:
-    """What crosses between splits: families, order numbers, texts; held-out products at large."""
-    problems = []
+    """What crosses between splits: families, order numbers, addresses, texts and near copies.
+
+    Held-out products and intents outside of their test set count as crossing, too.
+    """
+    problems = _near_copies(splits)
     for what, keys in (
         ("family", lambda dialogue: {dialogue.family_id}),
         ("order number", order_numbers_of),
+        ("address", addresses_of),
         ("text", lambda dialogue: {text_of(dialogue).lower()}),
         ("id", lambda dialogue: {dialogue.id}),
     ):
@@ -275,7 +284,35 @@ def check_splits(splits: Mapping[str, Sequence[Dialogue]], catalogue: Catalogue)
     for name, dialogues in splits.items():
         for dialogue in dialogues:
             problems += _held_out_problems(name, dialogue, held)
+            problems += _held_out_intents(name, dialogue)
     return problems
+
+
+def _near_copies(splits: Mapping[str, Sequence[Dialogue]]) -> list[str]:
+    """Dialogues that are nearly one of an earlier split, the same text left out."""
+    owned = [(name, dialogue) for name, part in splits.items() for dialogue in part]
+    index = NearIndex([text_of(dialogue).lower() for _, dialogue in owned], NEAR_COPY)
+    problems, number = [], 0
+    for name, part in splits.items():
+        mine = range(number, number + len(part))
+        for which in mine:
+            hit = index.nearest(which)
+            if hit and hit[1] < 1:
+                what = f"{owned[which][1].id!r} in {name} is like {owned[hit[0]][1].id!r}"
+                problems.append(f"near copy: {what} in {owned[hit[0]][0]} ({hit[1]:.2f})")
+        for which in mine:
+            index.add(which)
+        number += len(part)
+    return problems
+
+
+def _held_out_intents(name: str, dialogue: Dialogue) -> list[str]:
+    found = {m.intent for m in dialogue.messages} & set(HELD_OUT_INTENTS)
+    if name == "test_intent":
+        return []
+    return [
+        f"dialogue {dialogue.id!r} in {name} has the held-out {i}" for i in sorted(map(str, found))
+    ]
 
 
 def _held_out_problems(name: str, dialogue: Dialogue, held: Mapping[str, Product]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,21 @@ import pytest
 from course_lib.dialogue import Dialogue, Message
 from course_lib.world.catalogue import FACT_SLOTS, Catalogue, load_catalogue
 from course_lib.world.dialogues import (
+    BEYOND_CHAT,
     CONFIRMED,
+    FACT_INTENTS,
+    HELD_OUT_INTENTS,
     MAX_MESSAGES,
     OPERATIONS,
+    POLICIES,
     Family,
     Task,
     write_dialogue,
 )
 from course_lib.world.splits import (
     MAX_SIMILARITY,
+    NEAR_COPY,
+    addresses_of,
     check_dialogue,
     check_splits,
     fact_counts,
@@ -30,15 +37,31 @@ from course_lib.world.splits import (
     write_splits,
 )
 from course_lib.world.wordings import (
+    SHARED,
     Language,
     LanguageError,
     Piece,
+    Wording,
     assemble,
     fill_pieces,
     load_language,
+    trained_and_held_out,
 )
 
-SIZES = {"train": 900, "dev": 60, "test_iid": 80, "test_product": 80}
+SIZES = {
+    "train": 900, "dev": 60, "test_iid": 80, "test_phrasing": 80, "test_product": 80,
+    "test_intent": 60, "out_of_scope": 60,
+}  # fmt: skip
+CHATTING = (
+    "complaint",
+    "human_agent",
+    "small_talk",
+    "out_of_scope",
+    "greeting",
+    "goodbye",
+    "thanks",
+)
+INTENTS = (*FACT_INTENTS, *POLICIES, *OPERATIONS, *BEYOND_CHAT, *CHATTING)
 Splits = dict[str, list[Dialogue]]
 
 
@@ -70,12 +93,52 @@ def everything(splits: Splits) -> list[Dialogue]:
 # -- language ----------------------------------------------------------------------------------
 
 
+def _replies(intent: str) -> tuple[str, ...]:
+    """The files of the agent's answers to an intent."""
+    if intent in CONFIRMED:
+        return (f"confirm_{intent}", f"done_{intent}")
+    return ("other_request",) if intent in BEYOND_CHAT else (intent,)
+
+
+@pytest.mark.parametrize("intent", INTENTS)
+def test_each_intent_has_enough_wordings(language: Language, intent: str) -> None:
+    assert len(language.wordings["customer"][intent]) >= 40
+    for name in _replies(intent):
+        assert len(language.wordings["agent"][name]) >= 15
+
+
+def test_there_are_enough_intents() -> None:
+    assert len(set(INTENTS)) >= 40
+
+
 @pytest.mark.parametrize("slot", FACT_SLOTS)
-def test_each_fact_has_enough_wordings(language: Language, slot: str) -> None:
-    assert len(language.wordings["customer"][f"ask_{slot}"]) >= 20
-    agent = language.wordings["agent"][f"ask_{slot}"]
-    assert len(agent) >= 12
-    assert all("value" in wording.slots for wording in agent)
+def test_each_answer_states_the_value_after_the_name(language: Language, slot: str) -> None:
+    for wording in language.wordings["agent"][f"ask_{slot}"]:
+        assert "value" in wording.slots
+        if "product" in wording.slots:
+            assert wording.text.index("{product}") < wording.text.index("{value}"), wording
+
+
+def test_no_wording_is_trained_and_held_out(language: Language) -> None:
+    trained, held_out = trained_and_held_out(language)
+    for name, wordings in language.wordings["customer"].items():
+        if name in SHARED:
+            continue
+        sides = [set(side.wordings["customer"][name]) for side in (trained, held_out)]
+        assert not sides[0] & sides[1] and sides[0] | sides[1] == set(wordings)
+        assert 0.1 < len(sides[1]) / len(wordings) < 0.4, name
+    assert trained.wordings["agent"] == held_out.wordings["agent"] == language.wordings["agent"]
+
+
+def test_a_new_wording_moves_few_others(language: Language) -> None:
+    """Which wordings are held out hangs on their own hash, not on their place in the file."""
+    name, more = "ask_price", Wording("How many coins for the {product}?", "main", None)
+    before = set(trained_and_held_out(language)[1].wordings["customer"][name])
+    customer = dict(language.wordings["customer"])
+    customer[name] = (more, *customer[name])
+    longer = Language({**language.wordings, "customer": customer})
+    after = set(trained_and_held_out(longer)[1].wordings["customer"][name])
+    assert len(before ^ after) <= 2
 
 
 def test_sections_hold_what_they_promise(language: Language) -> None:
@@ -194,10 +257,10 @@ def test_what_is_needed_is_known_before_the_agent_acts(splits: Splits) -> None:
                     assert set(OPERATIONS[slot]) <= said, dialogue.id
 
 
-def test_complaints_and_wishes_for_a_person_are_handed_over(splits: Splits) -> None:
+def test_what_the_chat_cannot_settle_is_handed_over(splits: Splits) -> None:
     for dialogue in everything(splits):
         for message, reply in zip(dialogue.messages, dialogue.messages[1:], strict=False):
-            if message.intent in ("complaint", "human_agent"):
+            if message.intent in ("complaint", "human_agent", *BEYOND_CHAT):
                 assert ["handover", None] in reply.acts
             if message.intent == "out_of_scope":
                 assert reply.acts == [["decline", "out_of_scope"]]
@@ -207,12 +270,26 @@ def test_an_unnamed_product_is_asked_for(catalogue: Catalogue, language: Languag
     task = Task("ask_weight", (("product", "Brisa kettle"),))
     family = Family("x", (task,), "1234567890")
     asked = 0
-    for seed in range(200):
+    for seed in range(120):
         dialogue = write_dialogue(family, catalogue, language, [], random.Random(seed))
         named = {e.value for m in dialogue.messages for e in m.entities if m.role == "user"}
         assert named == {"Brisa kettle"}
         asked += ["request", "product"] in [act for m in dialogue.messages for act in m.acts]
-    assert 10 < asked < 80
+    assert 6 < asked < 48
+
+
+def test_a_promise_and_a_fact_in_one_turn(catalogue: Catalogue, language: Language) -> None:
+    tasks = (Task("ask_weight", (("product", "Brisa kettle"),)), Task("ask_return_window"))
+    family, together = Family("x", tasks, "1234567890"), 0
+    for seed in range(60):
+        dialogue = write_dialogue(family, catalogue, language, [], random.Random(seed))
+        assert check_dialogue(replace(dialogue, id="x"), catalogue) == []
+        for asked, told in zip(dialogue.messages, dialogue.messages[1:], strict=False):
+            if {slot for _, slot in asked.acts} >= {"weight", "return_window"}:
+                assert {slot for _, slot in told.acts} >= {"weight", "return_window"}
+                assert "1.1 kilograms" in told.content and "thirty days" in told.content
+                together += 1
+    assert together > 5
 
 
 # -- splits ------------------------------------------------------------------------------------
@@ -226,6 +303,47 @@ def test_test_product_asks_for_held_out_products_only(splits: Splits, catalogue:
     held = {product.full_name for product in catalogue.products if product.held_out}
     assert {name for name, _ in fact_counts(splits["test_product"])} == held
     assert all(fact_counts([dialogue]) for dialogue in splits["test_product"])
+
+
+def test_phrasing_is_said_in_wordings_that_no_other_split_has(
+    splits: Splits, language: Language
+) -> None:
+    """Slot-free wordings, which stand in the text as they are, show where they come from."""
+    _, held_out = trained_and_held_out(language, (*SHARED, *HELD_OUT_INTENTS))
+    taken = {
+        wording.text.lower()
+        for intent in (*POLICIES, "human_agent", "complaint", "reset_password")
+        for wording in held_out.wordings["customer"][intent]
+        if not wording.slots and "{" not in wording.text and len(wording.text.split()) > 3
+    }
+    found = {
+        name: sum(m.content.lower() in taken for d in part for m in d.messages)
+        for name, part in splits.items()
+    }
+    assert found.pop("test_phrasing") > 5
+    assert set(found.values()) == {0}
+
+
+def test_held_out_intents_stand_in_their_split_only(splits: Splits) -> None:
+    for name, dialogues in splits.items():
+        holding = [
+            {m.intent for m in d.messages} & set(HELD_OUT_INTENTS) != set() for d in dialogues
+        ]
+        assert all(holding) if name == "test_intent" else not any(holding)
+
+
+def test_out_of_scope_topics_are_new(splits: Splits) -> None:
+    topics = {
+        name: {
+            message.content.lower().rstrip(".?!")
+            for dialogue in part
+            for message in dialogue.messages
+            if message.intent == "out_of_scope"
+        }
+        for name, part in splits.items()
+    }
+    new = topics.pop("out_of_scope")
+    assert len(new) > 20 and all(not new & others for others in topics.values())
 
 
 def test_variants_of_a_family_differ_but_share_the_goal(splits: Splits) -> None:
@@ -323,6 +441,33 @@ def test_a_crossing_text_is_found(spoiled: Splits, catalogue: Catalogue) -> None
     copied = Dialogue.from_dict(spoiled["test_iid"][0].to_dict() | {"id": "x", "family_id": "x"})
     spoiled["train"].append(copied)
     assert any(p.startswith("text ") for p in check_splits(spoiled, catalogue))
+
+
+def test_a_crossing_address_is_found(spoiled: Splits, catalogue: Catalogue) -> None:
+    address = next(a for d in spoiled["train"] for a in sorted(addresses_of(d)))
+    piece = Piece(address, "address", address)
+    content, entities = assemble([Piece("It is "), piece, Piece(".")])
+    spoiled["dev"][0].messages[0] = Message("user", content, None, entities)
+    assert f"address {address!r} is in train and in dev" in check_splits(spoiled, catalogue)
+
+
+def test_a_near_copy_is_found(spoiled: Splits, catalogue: Catalogue) -> None:
+    long = max(spoiled["train"], key=lambda d: len(text_of(d)))
+    copy = Dialogue.from_dict(long.to_dict() | {"id": "x", "family_id": "x"})
+    for message in copy.messages:
+        message.entities = []
+    copy.messages[0] = Message("user", "Good evening! " + copy.messages[0].content)
+    copy.messages[-1] = Message("assistant", "All right. " + copy.messages[-1].content)
+    assert NEAR_COPY < similarity(text_of(copy), text_of(long)) < 1
+    spoiled["test_iid"].append(copy)
+    assert any(p.startswith(f"near copy: 'x' in test_iid is like {long.id!r}")
+               for p in check_splits(spoiled, catalogue))  # fmt: skip
+
+
+def test_a_held_out_intent_at_large_is_found(spoiled: Splits, catalogue: Catalogue) -> None:
+    spoiled["dev"][3].messages[0].intent = "price_match"
+    problems = check_splits(spoiled, catalogue)
+    assert problems == [f"dialogue {spoiled['dev'][3].id!r} in dev has the held-out price_match"]
 
 
 def test_a_held_out_product_at_large_is_found(spoiled: Splits, catalogue: Catalogue) -> None:
