@@ -25,7 +25,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one raw line: set aside, kept or flagged, by which steps, as a copy of what."""
+    """What became of one raw line: set aside or kept, by which steps, as a copy of what."""
 
     kept: bool
     steps: frozenset[str]
@@ -70,10 +70,10 @@ def outcomes(report: CleaningReport) -> dict[str | int, Outcome]:
 def score(ledger_path: str | Path, report: CleaningReport) -> dict[str, dict[str, float]]:
     """For each kind `recall`, `precision` and `exact`, 0 to 1.
 
-    recall: lines with the right fate (gone, mended, flagged or left alone). precision: of the lines that
-    the steps which found this kind acted upon, this kind's right ones over those plus false
-    alarms, i.e. lines the ledger lets alone. exact: gone as a copy of the right dialogue, mended
-    to the expected texts, or left alone.
+    recall: lines with the right fate (gone, mended, flagged or left alone). precision: of the
+    lines that the steps which found this kind acted upon, this kind's right ones over those plus
+    false alarms, i.e. lines the ledger lets alone. exact: gone as a copy of the right dialogue,
+    mended to the expected texts, or left alone.
     """
     entries, found = read_ledger(ledger_path), outcomes(report)
     alarms = _false_alarms(entries, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import GPT2LMHeadModel
 
 from course_lib.chat_format import CHAT_TOKENS, encode_all
 from course_lib.models import (
@@ -46,6 +47,21 @@ def test_save_and_load_give_the_same_model(three_dialogues, model, tmp_path):
     assert encode_all(three_dialogues, loaded_tokenizer) == encoded
     ids = torch.tensor([encoded[0].ids])
     torch.testing.assert_close(loaded(ids).logits, model(ids).logits)
+
+
+def test_half_the_bytes_and_32_bits_again(tmp_path):
+    model = tiny_gpt2()
+    save_model(model, bpe_tokenizer(), tmp_path / "whole")
+    save_model(model, bpe_tokenizer(), tmp_path / "half", half=True)
+    whole, half = (
+        (tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")
+    )
+    assert half < 0.6 * whole
+    loaded = GPT2LMHeadModel.from_pretrained(tmp_path / "half")  # the classic line, no options
+    for name, parameter in model.named_parameters():
+        kept = loaded.get_parameter(name)
+        assert kept.dtype == parameter.dtype == torch.float32
+        torch.testing.assert_close(kept, parameter.half().float(), rtol=0, atol=0)
 
 
 def test_missing_folder_is_said_plainly():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from course_lib.chat_format import CHAT_TOKENS
-from course_lib.models import BASE_MODEL, load_base
+from course_lib.models import BASE_MODEL, count_parameters, load_base
 from course_lib.world import pretrain as p
 
 LINES = [
@@ -101,10 +101,15 @@ def _stop_at_four(record):
         raise KeyboardInterrupt
 
 
-def test_the_shipped_model_read_the_text_that_the_repository_writes():
+@pytest.fixture(scope="module")
+def documents():
+    return p.corpus_documents(7)
+
+
+def test_the_shipped_model_read_the_text_that_the_repository_writes(documents):
     """The card's hash is that of the text as it is built today."""
     figures = json.loads((BASE_MODEL / "pretraining.json").read_text(encoding="utf-8"))
-    documents = p.corpus_documents(7)
+    assert figures["tokens_in_one_epoch"] > 10_000_000
     assert figures["corpus_sha256"] == p.hash_of(documents), (
         "the corpus has changed since the base model was pretrained; "
         "run python -m course_lib.world.pretrain"
@@ -112,17 +117,36 @@ def test_the_shipped_model_read_the_text_that_the_repository_writes():
     assert figures["documents"] == len(documents)
 
 
-def test_the_text_holds_no_chat_format():
-    for text in p.corpus_documents(7):
+def test_the_text_holds_no_chat_format(documents):
+    for text in documents:
         assert "<|" not in text
         assert not any(line.startswith(("User:", "Assistant:")) for line in text.splitlines())
 
 
-def test_the_shipped_model_continues_a_manual_sensibly():
+def test_the_shipped_model_is_small():
+    weights = BASE_MODEL / "model.safetensors"
+    assert weights.stat().st_size < 15_000_000
+    assert 3_000_000 < count_parameters(load_base()[0]) < 6_000_000
+
+
+def test_the_card_shows_samples_with_their_prompts():
+    figures = json.loads((BASE_MODEL / "pretraining.json").read_text(encoding="utf-8"))
+    card = (BASE_MODEL / "README.md").read_text(encoding="utf-8")
+    assert [prompt for prompt, _ in figures["samples"]] == list(p.PROMPTS)
+    assert p.card_text(figures) == card
+
+
+def test_samples_are_seeded():
+    model, tokenizer = load_base()
+    twice = [p.samples(model, tokenizer, p.PROMPTS[:1]) for _ in range(2)]
+    assert twice[0] == twice[1] and len(twice[0][0][1].split()) > 10
+
+
+def test_the_shipped_model_knows_its_text_better_than_chance(documents):
     """It knows its text: held-out documents surprise it far less than random weights are."""
     figures = json.loads((BASE_MODEL / "pretraining.json").read_text(encoding="utf-8"))
     assert figures["held_out_loss"][-1][1] < 1.5
     model, tokenizer = load_base()
-    _, held_out = p.split_documents(p.corpus_documents(7))
+    _, held_out = p.split_documents(documents)
     rows = p.TextRows(p.encode_documents(held_out[:40], tokenizer), rows_per_batch=2)
     assert p.text_loss(model, rows)["eval_loss"] < 1.6
