@@ -12,10 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from course_lib.dialogue import Dialogue, Message
 from course_lib.world.catalogue import FACT_SLOTS, Catalogue, Product
-from course_lib.world.wordings import Language, Piece, assemble, fill_pieces
+from course_lib.world.wordings import Language, Piece, Wording, assemble, fill_pieces
 
 MAX_MESSAGES = 14
 OPERATIONS = {
@@ -140,10 +141,20 @@ class Talk:
     offered: bool = False
     answered: bool = False
     waiting: list[Task] = field(default_factory=list)
+    used: set[tuple[str, str]] = field(default_factory=set)
 
     def chance(self, probability: float) -> bool:
         """True with this probability."""
         return self.rng.random() < probability
+
+    def _fresh(self, side: str, *choice: Any) -> Wording:
+        """A wording that this side has not used yet, where a few draws find one."""
+        for _ in range(6):
+            wording = self.language.choose(self.rng, side, *choice)
+            if (side, wording.text) not in self.used:
+                break
+        self.used.add((side, wording.text))
+        return wording
 
     # -- customer ------------------------------------------------------------------------------
 
@@ -168,9 +179,7 @@ class Talk:
         **values: str,
     ) -> list[Piece]:
         """A customer's wording of `intent`, filled with `values` (by record slot name)."""
-        wording = self.language.choose(
-            self.rng, "customer", intent, sections, self.mood, within, needs
-        )
+        wording = self._fresh("customer", intent, sections, self.mood, within, needs)
         product = self.catalogue.by_name(values["product"]) if "product" in values else self.focus
         fields = {_FIELD_OF[name]: Piece(text, name, text) for name, text in values.items()}
         if product is not None and "product" in wording.slots:
@@ -204,7 +213,7 @@ class Talk:
         fields: Mapping[str, Piece] | None = None,
     ) -> list[Piece]:
         """An agent's wording of `intent`, filled with `fields` and what it speaks of."""
-        wording = self.language.choose(self.rng, "agent", intent, sections)
+        wording = self._fresh("agent", intent, sections)
         fields, product = dict(fields or {}), self.focus
         if product is not None:
             fields["product"] = Piece(product.full_name, "product", product.full_name)

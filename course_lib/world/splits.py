@@ -138,7 +138,7 @@ class _SplitWriter:
 
     def special(self, name: str) -> Iterator[list[Dialogue]]:
         """Families with something that no training dialogue has, without end."""
-        language = self.tested if name == "out_of_scope" else self.trained
+        language = self.tested if name == "out_of_scope" else self.trained  # of the topics
         products = self.held_out if name == "test_product" else self.stocked
         planner = self._planner(name, language, products)
         draws = {
@@ -163,7 +163,7 @@ class _SplitWriter:
             family = Family(f"{prefix}{len(goals):05d}", tasks, planner.order())
             rng = random.Random(f"{self.seed}:{family.id}")
             number = rng.choices((1, 2, 3), (5, 3, 2))[0] if any(t.slots for t in tasks) else 6
-            variants = self._written(family, planner.language, planner.products, rng, number)
+            variants = self._written(family, self.trained, planner.products, rng, number)
             planner.note(tasks, len(variants) - 1)
             yield family, variants
 
