@@ -100,6 +100,15 @@ def without_wordings(language: Language, held_out: Wordings) -> Language:
     return replace(language, questions=kept(language.questions), pages=kept(language.pages))
 
 
+def questions_told(language: Language) -> set[str]:
+    """In `plain` words the questions of the policy pages and the short follow-ups, filled."""
+    rows = (line.split(": ", 1)[1] for line in language.lists["asked_for"])
+    labels = [label for row in rows for label in row.split(" | ")]
+    follow_ups = [line for line in language.pages["follow_ups"] if "{label}" in line]
+    asked = {line.replace("{label}", label) for line in follow_ups for label in labels}
+    return {plain(q) for q in asked | {p.split(" | ")[0] for p in language.policies["pairs"]}}
+
+
 @cache
 def plain(template: str) -> str:
     """A template's words in small letters, whatever its slot for the product is called."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from course_lib.cleaning import NearIndex, jaccard, shingles
 from course_lib.dialogue import Dialogue, DialogueError, Message, validate
 from course_lib.world.catalogue import FACT_SLOTS, Catalogue, Product
+from course_lib.world.corpus import plain, questions_told
+from course_lib.world.corpus_language import load_language as load_corpus_language
 from course_lib.world.dialogues import (
     HELD_OUT_INTENTS,
     LITERAL,
@@ -53,7 +55,7 @@ def write_splits(
     `test_phrasing` has wordings, `test_product` products, `test_intent` intents and `out_of_scope`
     topics that stand in no training dialogue. No dialogue is nearly one of an earlier split.
     """
-    writer = _SplitWriter(catalogue, language, seed)
+    writer = SplitWriter(catalogue, language, seed)
     rng = random.Random(f"{seed}:splits")
     usual = [name for name in sizes if name in (*SAME_MIX, "test_phrasing")]
     families = writer.families(sum(sizes[name] for name in usual) * 5 // 4)
@@ -97,13 +99,30 @@ def _until(groups: Iterator[list[Dialogue]], size: int) -> list[Dialogue]:
     return batch
 
 
-class _SplitWriter:
+def _untold(language: Language, trained: Language, told: set[str]) -> Language:
+    """Without the questions that pretraining texts or trained wordings hold as well."""
+    customer = {}
+    for name, wordings in language.wordings["customer"].items():
+        longer = tuple(" " + plain(wording.text) for wording in trained.wordings["customer"][name])
+        customer[name] = tuple(
+            wording
+            for wording in wordings
+            if not name.startswith("ask_")
+            or plain(wording.text) not in told
+            and not any(text.endswith(" " + plain(wording.text)) for text in longer)
+        )
+    return Language({**language.wordings, "customer": customer})
+
+
+class SplitWriter:
     """Families and their variants, as each split wants them."""
 
     def __init__(self, catalogue: Catalogue, language: Language, seed: int) -> None:
         self.catalogue, self.seed = catalogue, seed
         undivided = (*SHARED, *HELD_OUT_INTENTS)
-        self.trained, self.tested = trained_and_held_out(language, undivided)
+        self.trained, held_out = trained_and_held_out(language, undivided)
+        told = questions_told(load_corpus_language(catalogue))
+        self.tested = _untold(held_out, self.trained, told)
         self.orders = order_numbers(random.Random(f"{seed}:orders"))
         self.addresses: set[str] = set()
         self.texts: set[str] = set()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from course_lib.world import splits
 from course_lib.world.catalogue import Catalogue, Product, load_catalogue
 from course_lib.world.corpus import (
     LONGEST,
@@ -27,10 +28,9 @@ from course_lib.world.corpus import (
 from course_lib.world.corpus_language import CORPUS_FOLDER, CorpusError, load_language
 from course_lib.world.wordings import Language as Wordings
 from course_lib.world.wordings import load_language as load_wordings
-from course_lib.world.wordings import trained_and_held_out
 
 ROOT = Path(__file__).parents[2]
-WORDINGS, LINES, HAND_WRITTEN_WORDS = 10, 4_500, 30_000
+WORDINGS, LINES, HAND_WRITTEN_WORDS = 10, 4_400, 30_000
 SAMPLE = 1_500_000  # words; the build checks the form of all documents
 NUMBERS = (
     "price", "weight", "capacity", "power", "noise", "cable_length", "descaling",
@@ -134,7 +134,9 @@ def test_form_of_documents(documents: list[str]) -> None:
         assert SHORTEST <= len(document.split()) <= LONGEST
     text = "\n".join(prose_of(document) for document in documents)
     assert not re.search(r"[.?!] [a-z]|\n[a-z]", text)
-    assert not re.search(r"\b[Aa] (?!used\b|one\b|uni)[aeiou]|\b[Aa]n (?!hour)[^aeiou\W]", text)
+    assert not re.search(
+        r"\b[Aa] (?!used\b|one\b|uni)[aeiou]|\b[Aa]n (?!hour|hono|hone|heir)[^aeiou\W]", text
+    )
     assert not re.search(r"\b(?:They|they) (?:is|has|was|does|costs|weighs|comes)\b", text)
     one = r"(?i)\bone (?:litre|year|hour|metre|month)(?: of \w+)? (?:are|come|fill|fit|lie|have)\b"
     assert not re.search(one, text)
@@ -142,8 +144,10 @@ def test_form_of_documents(documents: list[str]) -> None:
 
 
 def prose_of(document: str) -> str:
-    """Without the questions, which people type in small letters and with few marks."""
-    typed = re.compile(r"Q: |Search: |Typed: |\"|Topic: |.*\bwrote: |[^\n]*(?:asks|asked|:)")
+    """Without what customers write themselves: at times in small letters and with few marks."""
+    if re.match(r"Topic: |Dear |To the |Hello|Good ", document):
+        return ""
+    typed = re.compile(r"Q: |Search: |Typed: |\"|[^\n]*(?:asks|asked|:)")
     return "\n".join(line for line in document.split("\n") if not typed.match(line))
 
 
@@ -166,7 +170,8 @@ def test_many_hand_written_lines(catalogue: Catalogue) -> None:
 
 
 def test_no_document_holds_a_wording_of_test_phrasing(documents: list[str]) -> None:
-    trained, held_out = trained_and_held_out(load_wordings())
+    writer = splits.SplitWriter(load_catalogue(), load_wordings(), seed=7)
+    trained, held_out = writer.trained, writer.tested
     text = "\n".join(documents).lower()
 
     def found(side: Wordings) -> list[str]:
