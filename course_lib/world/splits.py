@@ -103,13 +103,13 @@ def _untold(language: Language, trained: Language, told: set[str]) -> Language:
     """Without the questions that pretraining texts or trained wordings hold as well."""
     customer = {}
     for name, wordings in language.wordings["customer"].items():
-        longer = tuple(" " + plain(wording.text) for wording in trained.wordings["customer"][name])
+        longer = [wording.text.lower() for wording in trained.wordings["customer"][name]]
         customer[name] = tuple(
             wording
             for wording in wordings
             if not name.startswith("ask_")
             or plain(wording.text) not in told
-            and not any(text.endswith(" " + plain(wording.text)) for text in longer)
+            and not any(text.endswith(" " + wording.text.lower()) for text in longer)
         )
     return Language({**language.wordings, "customer": customer})
 
