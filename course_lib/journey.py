@@ -25,7 +25,7 @@ from course_lib.sources import read_source
 from course_lib.training import History, Record, TrainConfig, train
 
 SHOP = ROOT / "data" / "shop"
-RECIPE = TrainConfig(epochs=4.0, learning_rate=5e-4, warmup_steps=20)
+RECIPE = TrainConfig(epochs=2.5, learning_rate=7e-4, warmup_steps=20)
 FEWEST_STEPS, MOST_EPOCHS = 100, 8.0  # for data much smaller than the shop
 Say = Callable[[str], None]
 
@@ -116,12 +116,8 @@ def tune(
     if truncation.shortened or truncation.set_aside:
         tell(f"  to {room} tokens: {truncation}")
     longest = max(len(dialogue) for dialogue in encoded)
-    rows = PackedDialogues(
-        encoded,
-        tokenizer.pad_token_id,
-        row_length=256 if longest <= 256 else room,
-        seed=config.seed,
-    )
+    length = min(room, max(256, -(-longest // 32) * 32))
+    rows = PackedDialogues(encoded, tokenizer.pad_token_id, length, seed=config.seed)
     return train(model, rows, _long_enough(config, rows), on_record=on_record)
 
 

@@ -31,10 +31,10 @@ SHAPE: dict[str, Any] = {"n_positions": 512, "n_embd": 192, "n_layer": 6, "n_hea
 
 PROMPTS = (
     "The Brisa kettle",
-    "Before the first use of the Ferrick coffee machine",
+    "Before the first use of the Ferrick coffee machine, read this.",
     "Q: How long is the warranty on the Tolvek kettle?\nA:",
     "Dear people at Marrowby,\n",
-    "On a rainy morning in spring",
+    "On a rainy morning in spring, Bella",
 )
 
 
@@ -273,7 +273,7 @@ Made again by `python -m course_lib.world.pretrain`. Licence: CC BY 4.0.
 def _quoted(prompt: str, text: str) -> str:
     """A Markdown quotation, line by line, the prompt's last line in bold."""
     *before, last = prompt.split("\n")
-    lines = "\n".join([*before, f"**{last}**{text}"]).split("\n")
+    lines = "\n".join([*before, (f"**{last}**" if last else "") + text]).split("\n")
     return "\n".join(f"> {line.rstrip()}  ".rstrip("\n") for line in lines)
 
 
