@@ -36,7 +36,7 @@ def load_base(name: str | Path | None = None) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
 
     model = _explained(AutoModelForCausalLM.from_pretrained, name, dtype=torch.float32)
-    return without_dropout(model), load_tokenizer(name)
+    return _for_text(without_dropout(model)), load_tokenizer(name)
 
 
 def from_scratch(name: str | Path | None = None, seed: int = 0) -> tuple[Any, Any]:
@@ -47,7 +47,7 @@ def from_scratch(name: str | Path | None = None, seed: int = 0) -> tuple[Any, An
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return without_dropout(model), load_tokenizer(name)
+    return _for_text(without_dropout(model)), load_tokenizer(name)
 
 
 def _explained(load: Any, name: str | Path | None, **options: Any) -> Any:
@@ -59,6 +59,12 @@ def _explained(load: Any, name: str | Path | None, **options: Any) -> Any:
             f"no model at {source!r}. Give a folder that holds config.json and weights "
             f"(the course ships data/base_model), or set COURSE_ONLINE=1 for a name on the Hub"
         ) from error
+
+
+def _for_text(model: Any) -> Any:
+    """Names the loss of `model(..., labels=...)`, as transformers warns for GPT-2 otherwise."""
+    model.loss_type = "ForCausalLM"
+    return model
 
 
 def without_dropout(model: Any) -> Any:
