@@ -16,25 +16,16 @@ from functools import cache
 
 from course_lib.world.catalogue import Catalogue, Product
 from course_lib.world.corpus_language import CorpusError, Language, Sections, load_language
-from course_lib.world.grammar import agreement, fill, sentence_case, slot_names
-from course_lib.world.wordings import SHARED, Wording, trained_and_held_out
+from course_lib.world.dialogues import POLICIES
+from course_lib.world.grammar import fill, sentence_case, slot_names
+from course_lib.world.wordings import SHARED, Piece, Wording, fill_pieces, trained_and_held_out
 from course_lib.world.wordings import Language as Wordings
 from course_lib.world.wordings import load_language as load_wordings
 
 WORDS = 8_200_000  # more than ten million tokens of a byte-level BPE with 4,096 entries
 SHORTEST, LONGEST = 40, 400  # words in a document
 
-POLICY_INTENTS = {
-    "support_hours": "ask_hours",
-    "hotline": "ask_hotline",
-    **{
-        slot: f"ask_{slot}"
-        for slot in (
-            "return_window", "delivery_time", "shipping_price", "refund_time", "exchange_window",
-            "repair_time", "gift_wrap_price", "express_price",
-        )
-    },
-}  # fmt: skip
+POLICY_INTENTS = {slot: intent for intent, slot in POLICIES.items()}
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _OF_OBJECT = re.compile(r"\b([Tt]he) ([a-z]+(?: [a-z]+)?) of \{object\}")
 _SHOP_VOICE = re.compile(r"\b(?:we|our|us)\b", flags=re.IGNORECASE)
@@ -47,30 +38,20 @@ _CLAUSE_START = re.compile(r"\{subject\}|[Tt]he [a-z]+(?: [a-z]+)? (?:of|on) \{o
 _CAST_SLOT = re.compile(r"\{(?:person|town|day|friend)\}")
 _FIRST_PRONOUN = re.compile(r"\{(he|him|his)\}")
 _FAULTS = re.compile(r"[{}\[\]|]|  | [.,?!]|\.\.|\b(?:User|Assistant|System):")
-_AGREEING = {
-    plural: words | {name.capitalize(): word.capitalize() for name, word in words.items()}
-    for plural, words in ((False, agreement(False)), (True, agreement(True)))
-}
 _SETTING_UP = ("power", "cable_length", "capacity", "charging_time", "pairing", "weight")
 _CARE = ("cleaning", "descaling", "filter_change", "storage", "material", "battery_life")
 _TROUBLE = ("red_light", "blue_light", "reset", "spare_part", "warranty", "noise")
 
 
-def build_corpus(
-    catalogue: Catalogue,
-    seed: int,
-    words: int = WORDS,
-    language: Language | None = None,
-    wordings: Wordings | None = None,
-) -> Iterator[str]:
+def build_corpus(catalogue: Catalogue, seed: int, words: int = WORDS) -> Iterator[str]:
     """Yield documents until `words` words are written; the same seed gives the same text.
 
     Half of the questions are customers' wordings, of those that dialogues are trained on; no
     document holds a wording of `test_phrasing`. Raises CorpusError when a document has an unfilled
     slot or another fault of form.
     """
-    trained, held_out = trained_and_held_out(wordings or load_wordings())
-    language = without_wordings(language or load_language(catalogue), held_out)
+    trained, held_out = trained_and_held_out(load_wordings())
+    language = without_wordings(load_language(catalogue), held_out)
     writer = CorpusWriter(catalogue, language, random.Random(seed), trained)
     written = 0
     while written < words:
@@ -295,8 +276,8 @@ class CorpusWriter:
             return text
         short = not product.is_plural and self.rng.random() < 0.15
         name = product.name if short else product.full_name
-        asked = fill(text, **{**_AGREEING[product.is_plural], "product": name})
-        return self._typed(asked, product)
+        pieces = fill_pieces(text, {"product": Piece(name)}, product.is_plural)
+        return self._typed("".join(piece.text for piece in pieces), product)
 
     def _typed(self, question: str, product: Product) -> str:
         """A question as people type it: now and then the name, or all of it, in small letters."""
@@ -517,7 +498,7 @@ class CorpusWriter:
 
     def _policy_pair(self) -> tuple[str, str]:
         question, answer = self.rng.choice(self.language.policies["pairs"]).split(" | ")
-        asked = next((slot for slot in slot_names(answer) if slot in POLICY_INTENTS), None)
+        asked = next((slot for slot in sorted(slot_names(answer)) if slot in POLICY_INTENTS), None)
         if asked and not answer.startswith("Yes") and self.rng.random() < 0.6:
             question = self._customer_asks(POLICY_INTENTS[asked], ("main",))
         return question, self._line([answer])

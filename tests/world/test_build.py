@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.dialogue import Dialogue, read_dialogues
+from course_lib.dialogue import Dialogue, Message, read_dialogues
 from course_lib.world.__main__ import main
 from course_lib.world.build import MANIFEST, SHOP, SPLITS, BuildError, build, check, stats, verify
 from course_lib.world.catalogue import load_catalogue
+from course_lib.world.corpus_language import load_language
 from course_lib.world.splits import check_splits, fact_counts
 
 
@@ -55,6 +57,19 @@ def test_stored_splits_keep_apart_and_cover_every_fact(
     assert min(counts.values()) >= 2
     held = {(p.full_name, slot) for p in catalogue.products if p.held_out for slot in p.facts}
     assert set(fact_counts(stored_splits["test_product"])) == held
+
+
+def persons_in(dialogues: list[Dialogue]) -> set[str]:
+    """The first names of the course's own lists that stand in these dialogues."""
+    lists = load_language(load_catalogue()).lists
+    names = set(lists["people_she"] + lists["people_he"]) - {"Leo"}  # asked about as a star sign
+    text = " ".join(message.content for d in dialogues for message in d.messages)
+    return names & set(re.findall(r"[A-Z][a-z]+", text))
+
+
+def test_no_clean_dialogue_names_a_person(stored_splits: dict[str, list[Dialogue]]) -> None:
+    assert {name for part in stored_splits.values() for name in persons_in(part)} == set()
+    assert persons_in([Dialogue("x", [Message("user", "My name is Bella.")])]) == {"Bella"}
 
 
 def test_verify_names_the_file_and_line_that_differ(
