@@ -21,6 +21,7 @@ import torch
 
 from course_lib.batching import Batch
 from course_lib.losses import count_trained, lm_loss
+from course_lib.optimizers import OPTIMIZERS, make_optimizer
 
 Record = dict[str, Any]
 
@@ -48,6 +49,7 @@ class TrainConfig:
     epochs: float = 1.0
     max_steps: int | None = None
     learning_rate: float = 1e-3
+    optimizer: str = "adamw"
     warmup_steps: int = 20
     schedule: str = "cosine"
     weight_decay: float = 0.01
@@ -64,6 +66,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule {self.schedule!r}: choose from {', '.join(SCHEDULES)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer {self.optimizer!r}: choose from {', '.join(OPTIMIZERS)}")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision {self.precision!r}: choose from auto, fp32, bf16")
         if self.accumulation < 1 or self.learning_rate <= 0 or self.clip <= 0:
@@ -128,7 +132,7 @@ def train(
     TrainingDiverged when the loss is no longer a number.
     """
     total = total_steps(data, config)
-    optimizer = make_optimizer(model, config)
+    optimizer = optimizer_for(model, config)
     history = History()
     done = _resume(config, model, optimizer, history)
     autocast = autocast_for(model, config.precision)
@@ -199,6 +203,13 @@ def _optimizer_step(
     return {"step": step + 1, "loss": loss, "lr": rate, "grad_norm": norm, "tokens": tokens}
 
 
+def optimizer_for(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser that `config` names, over the model's trainable parameters."""
+    return make_optimizer(
+        model, config.optimizer, config.learning_rate, config.weight_decay, config.frozen_tokens > 0
+    )
+
+
 def _hold_embeddings(model: Any, count: int) -> None:
     """Takes the gradient off the first `count` rows of the embedding and of the output layer."""
     for layer in _token_layers(model):
@@ -212,19 +223,6 @@ def _tell(record: Record, config: TrainConfig, on_record: Callable[[Record], Non
             file.write(json.dumps(record) + "\n")
     if on_record:
         on_record(record)
-
-
-def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices only, never on biases, gains and held embeddings."""
-    held = {layer.weight for layer in _token_layers(model)} if config.frozen_tokens else set()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decayed = [p for p in parameters if p.dim() >= 2 and p not in held]
-    others = [p for p in parameters if p.dim() < 2 or p in held]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
 
 
 def _token_layers(model: Any) -> tuple[Any, Any]:

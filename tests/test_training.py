@@ -15,12 +15,13 @@ from transformers import get_scheduler
 from course_lib.batching import PackedDialogues, pad_batch
 from course_lib.chat_format import encode_all, known_tokens
 from course_lib.models import prepare_for_chat
+from course_lib.optimizers import OPTIMIZERS
 from course_lib.training import (
     SCHEDULES,
     TrainConfig,
     TrainingDiverged,
     learning_rate_at,
-    make_optimizer,
+    optimizer_for,
     train,
 )
 from tests.tiny import ROOT, bpe_tokenizer, tiny_gpt2
@@ -108,7 +109,7 @@ def test_training_lowers_the_loss(ready):
 
 
 def test_decay_is_for_matrices_only(ready):
-    groups = make_optimizer(ready[0], FAST).param_groups
+    groups = optimizer_for(ready[0], FAST).param_groups
     assert {p.dim() for p in groups[0]["params"]} == {2}
     assert {p.dim() for p in groups[1]["params"]} == {1}
     assert groups[1]["weight_decay"] == 0.0
@@ -153,8 +154,10 @@ def test_clipping_bites(ready):
     assert moved < 0.6 * config.learning_rate  # AdamW alone would move each weight by the full rate
 
 
-def test_resume_ends_in_the_same_weights(three_dialogues, tmp_path):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_resume_ends_in_the_same_weights(three_dialogues, tmp_path, optimizer):
     """Stopped after 5 of 12 steps and continued, dropout and all: bit for bit the same."""
+    config = TrainConfig(**{**as_dict(FAST), "optimizer": optimizer})
 
     def fresh():
         model, tokenizer = prepare_for_chat(tiny_gpt2(dropout=0.1), bpe_tokenizer())
@@ -162,9 +165,9 @@ def test_resume_ends_in_the_same_weights(three_dialogues, tmp_path):
 
     model, data = fresh()
     torch.manual_seed(0)
-    whole = train(model, data, FAST)
+    whole = train(model, data, config)
     place = {"checkpoint": str(tmp_path / "run.pt"), "checkpoint_every": 5}
-    settings = {**as_dict(FAST), **place}
+    settings = {**as_dict(config), **place}
 
     class Stopped(Exception):
         pass
@@ -201,7 +204,7 @@ KILLED = """
 import sys, torch
 sys.path.insert(0, {root!r})
 from tests.tiny import tiny_gpt2
-from course_lib.training import History, TrainConfig, make_optimizer, save_checkpoint
+from course_lib.training import History, TrainConfig, optimizer_for, save_checkpoint
 config = TrainConfig()
 step = 0
 while True:
@@ -210,7 +213,7 @@ while True:
     with torch.no_grad():
         for p in model.parameters():
             p.fill_(float(step))
-    save_checkpoint({path!r}, model, make_optimizer(model, config), History(), step, config)
+    save_checkpoint({path!r}, model, optimizer_for(model, config), History(), step, config)
     print(step, flush=True)
 """
 
@@ -264,6 +267,8 @@ def test_divergence_stops_with_step_and_advice(ready):
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="schedule 'step'"):
         TrainConfig(schedule="step")
+    with pytest.raises(ValueError, match="optimizer 'sgd'"):
+        TrainConfig(optimizer="sgd")
     with pytest.raises(ValueError, match="precision 'fp8'"):
         TrainConfig(precision="fp8")
     with pytest.raises(ValueError, match="positive"):
