@@ -36,6 +36,11 @@ def make_optimizer(
     adamw = torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True)
     if name == "adamw":
         return adamw
+    if not hasattr(torch.optim, "Muon"):
+        raise RuntimeError(
+            f"optimizer 'muon' needs torch 2.9 or newer, this is {torch.__version__}; "
+            "update torch or choose 'adamw'"
+        )
     muon = torch.optim.Muon(
         [parameter for parameter in trained if parameter in hidden],
         lr=learning_rate,

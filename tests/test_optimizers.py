@@ -94,3 +94,10 @@ def test_held_embeddings_do_not_decay(model):
     groups = make_optimizer(model, "muon", 1e-2, 0.1, True).param_groups
     (place,) = [g for g in groups if any(p is model.transformer.wte.weight for p in g["params"])]
     assert place["weight_decay"] == 0.0
+
+
+def test_an_old_torch_is_told(model, monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon")
+    make_optimizer(model, "adamw", 1e-2, 0.1, False)
+    with pytest.raises(RuntimeError, match=r"torch 2\.9 or newer"):
+        make_optimizer(model, "muon", 1e-2, 0.1, False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -147,13 +148,16 @@ class CorpusWriter:
             name: _by_section(lines) for name, lines in wordings.wordings["customer"].items()
         }
         self._deck: list[Product] = []
+        counts = Counter(slot for product in catalogue.products for slot in product.facts)
+        self._products_with = {s: (n / len(catalogue.products)) ** 0.5 for s, n in counts.items()}
+        self._policy_answers = _by_policy(language)
         self._slots = {p.full_name: self._product_slots(p) for p in catalogue.products}
         self._shapes: list[tuple[Callable[[], str], int]] = [
             (self.page, 17), (self.manual, 9), (self.data_sheet, 9), (self.faq, 15),
             (self.mixed_faq, 11), (self.reader_column, 8), (self.forum, 12), (self.letters, 9),
             (self.comparison, 8), (self.warranty_card, 3), (self.product_story, 6),
-            (self.policy_page, 9), (self.overview, 3), (self.desk_book, 8), (self.guide, 4),
-            (self.enquiries, 60), (self.searches, 14),
+            (self.policy_page, 14), (self.overview, 3), (self.desk_book, 8), (self.guide, 4),
+            (self.enquiries, 48), (self.call_notes, 30), (self.searches, 14),
             (self.story, 20), (self.essay, 16), (self.everyday_questions, 4),
         ]  # fmt: skip
 
@@ -221,6 +225,12 @@ class CorpusWriter:
         slots = list(product.facts)
         return self.rng.sample(slots, min(len(slots), self.rng.randint(low, high)))
 
+    def _asked_about(self, product: Product, low: int = 1, high: int = 1) -> list[str]:
+        """Between `low` and `high` slots for questions: those of few products come up more."""
+        count = min(len(product.facts), self.rng.randint(low, high))
+        keys = {slot: self.rng.random() ** self._products_with[slot] for slot in product.facts}
+        return sorted(keys, key=keys.__getitem__, reverse=True)[:count]
+
     def _mention(self, product: Product, how: str, determiner: str) -> dict[str, str]:
         """The words that name the product: full ("the Brisa kettle"), short or a pronoun."""
         slots = self._slots[product.full_name]
@@ -264,7 +274,8 @@ class CorpusWriter:
             odd = _OWNER_SAYS if role == "buyer" else _BUYER_SAYS
             lines = [line for line in lines if not odd.search(line)]
         how = how or self.rng.choices(("full", "short"), (8, 2))[0]
-        return self._typed(self._state(product, slot, lines, how, "my" if mine else "the"), product)
+        asked = self._state(product, slot, lines, how, "my" if mine else "the")
+        return asked if role else self._typed(asked, product)  # a letter is no quick message
 
     def _customer_asks(
         self, intent: str, sections: Sequence[str], product: Product | None = None
@@ -385,14 +396,15 @@ class CorpusWriter:
     def faq(self) -> str:
         """Questions and answers about one product."""
         product = self._next_product()
-        pairs = [(product, slot) for slot in self._facts(product, 4, 10)]
+        pairs = [(product, slot) for slot in self._asked_about(product, 4, 10)]
         return self._pairs(self._page_line("faq_openings", product), pairs)
 
     def mixed_faq(self) -> str:
         """Questions and answers about several products and the shop."""
         products = [self._next_product() for _ in range(self.rng.randint(4, 9))]
-        pairs = [(product, self.rng.choice(list(product.facts))) for product in products]
-        return self._pairs(self._page_line("faq_mixed_openings"), pairs)
+        pairs = [(product, self._asked_about(product)[0]) for product in products]
+        page = self._pairs(self._page_line("faq_mixed_openings"), pairs)
+        return f"{page}\n{self._policy_question()}" if self.rng.random() < 0.5 else page
 
     def _pairs(self, opening: str, pairs: Sequence[tuple[Product, str]]) -> str:
         lines = [opening]
@@ -406,27 +418,31 @@ class CorpusWriter:
         lines = [self._page_line("enquiry_openings")]
         for _ in range(self.rng.randint(2, 4)):
             product = self._next_product()
-            slots = self._facts(product, 2, 5)
+            slots = self._asked_about(product, 2, 5)
             together = self.rng.choice((1, 2))  # how many facts the first question asks for
             lines.append(self._asked(product, slots[:together]))
             lines += [self._follow_up(product, slot) for slot in slots[together:]]
             others = [p for p in self.catalogue.products if slots[-1] in p.facts]
             lines.append(self._other_product(self.rng.choice(others), slots[-1]))
-            if self.rng.random() < 0.3:
-                lines.append("Q: {}\nA: {}".format(*self._policy_pair()))
+            if self.rng.random() < 0.5:
+                lines.append(self._policy_question())
         return "\n".join(lines)
 
     def _asked(self, product: Product, slots: Sequence[str]) -> str:
         """One question, or two in one go, with as many answers."""
         asked = self._question(product, slots[0])
         for slot in slots[1:]:
-            how = self.rng.choices(("full", "pronoun"), (1, 3))[0]
-            joiner, more = self._joiner(), self._question(product, slot, how=how)
-            if not joiner.endswith((":", "?", ".")) and not more.startswith("I "):
-                more = more[0].lower() + more[1:]
-            asked += f"{'' if asked.endswith(('.', '?', '!')) else '.'} {joiner} {more}"
+            asked = self._and_asked(asked, product, slot)
         answers = self._facts_in_prose(product, slots, self._answer)
         return f"Q: {asked}\nA: {' '.join(answers)}"
+
+    def _and_asked(self, asked: str, product: Product, slot: str) -> str:
+        """`asked` and, in the same breath, a question for one more slot."""
+        how = self.rng.choices(("full", "pronoun"), (1, 3))[0]
+        joiner, more = self._joiner(), self._question(product, slot, how=how)
+        if not joiner.endswith((":", "?", ".")) and not more.startswith("I "):
+            more = more[0].lower() + more[1:]
+        return f"{asked}{'' if asked.endswith(('.', '?', '!')) else '.'} {joiner} {more}"
 
     def _joiner(self) -> str:
         if self.rng.random() < 0.5:
@@ -458,7 +474,7 @@ class CorpusWriter:
         lines = [self._page_line("search_openings")]
         for _ in range(self.rng.randint(4, 9)):
             product = self._next_product()
-            slot = self.rng.choice(list(product.facts))
+            slot = self._asked_about(product)[0]
             label = self.rng.choice(self._labels("asked_for")[slot]).lower()
             words = {"label": label, "lower": product.full_name.lower()}
             shape = self.rng.choice(self.language.pages["searches"])
@@ -477,7 +493,7 @@ class CorpusWriter:
 
     def _told_pair(self, shapes: str) -> str:
         product = self._next_product()
-        slot = self.rng.choice(list(product.facts))
+        slot = self._asked_about(product)[0]
         question, answer = self._question(product, slot), self._answer(product, slot)
         return self._page_line(shapes, question=question, answer=answer)
 
@@ -485,7 +501,7 @@ class CorpusWriter:
         """How the service desk behaves and answers, question by question."""
         lines = [self._page_line("desk_openings")]
         for _ in range(self.rng.randint(3, 6)):
-            policy = self.rng.random() < 0.15
+            policy = self.rng.random() < 0.25
             lines.append(self._policy_note() if policy else self._told_pair("desk_notes"))
         if count := self.rng.choice((0, 3, 6, 9)):
             manners = self.rng.sample(self.language.pages["desk_manners"], count)
@@ -497,11 +513,43 @@ class CorpusWriter:
         return self._page_line("desk_notes", question=question, answer=answer)
 
     def _policy_pair(self) -> tuple[str, str]:
+        """A question on a promise and its answer; most questions are customers' wordings."""
+        if self.rng.random() < 0.7:
+            slot = self.rng.choice(list(self._policy_answers))
+            answer = self._line(self._policy_answers[slot])
+            return self._customer_asks(POLICY_INTENTS[slot], ("main",)), answer
         question, answer = self.rng.choice(self.language.policies["pairs"]).split(" | ")
-        asked = next((slot for slot in sorted(slot_names(answer)) if slot in POLICY_INTENTS), None)
-        if asked and not answer.startswith("Yes") and self.rng.random() < 0.6:
-            question = self._customer_asks(POLICY_INTENTS[asked], ("main",))
         return question, self._line([answer])
+
+    def _policy_question(self) -> str:
+        return "Q: {}\nA: {}".format(*self._policy_pair())
+
+    def _unnamed(self, product: Product, slot: str) -> str:
+        """A question that leaves out which product is meant."""
+        if self.rng.random() < 0.6:
+            return self._customer_asks(f"ask_{slot}", ("vague",), product)
+        lines = [line for line in self.language.questions[slot] if with_pronoun(line)]
+        return self._typed(self._state(product, slot, lines, "pronoun"), product)
+
+    def call_notes(self) -> str:
+        """Notes of calls: what was asked, then which product was meant, then what was told."""
+        lines = [self._page_line("call_openings")]
+        for _ in range(self.rng.randint(3, 7)):
+            if self.rng.random() < 0.2:
+                lines.append(self._policy_question())
+                continue
+            product = self._next_product()
+            first, *more = self._asked_about(product, 1, 2)
+            asked = self._unnamed(product, first)
+            about = self._customer_asks("give_product", ("main",), product)
+            for slot in more:
+                about = self._and_asked(about, product, slot)
+            answer = " ".join(self._facts_in_prose(product, [first, *more], self._answer))
+            note = self.rng.choice(self.language.pages["call_notes"])
+            lines.append(
+                fill(note, question=asked, about=about, answer=answer).replace(" | ", "\n")
+            )
+        return "\n".join(lines)
 
     def forum(self) -> str:
         """A thread: an owner or a buyer asks, another one answers, thanks follow."""
@@ -633,8 +681,8 @@ class CorpusWriter:
         """The shop's promises, as sentences or as questions and answers."""
         lines = [self._page_line("policy_openings")]
         if self.rng.random() < 0.5:
-            for _ in range(self.rng.randint(4, 9)):
-                lines.append("Q: {}\nA: {}".format(*self._policy_pair()))
+            for _ in range(self.rng.randint(5, 12)):
+                lines.append(self._policy_question())
             return "\n".join(lines)
         chosen = self.rng.sample(self.language.policies["statements"], self.rng.randint(6, 14))
         return "\n".join([*lines, self._paragraphs([self._line([line]) for line in chosen])])
@@ -687,6 +735,17 @@ class CorpusWriter:
         count = min(len(self.language.general_qa), self.rng.randint(5, 12))
         pairs = [row.split(" | ") for row in self.rng.sample(self.language.general_qa, count)]
         return "\n".join(f"Q: {question}\nA: {answer}" for question, answer in pairs)
+
+
+def _by_policy(language: Language) -> dict[str, list[str]]:
+    """For each promise that customers ask for: the lines that answer with it alone."""
+    answers: dict[str, list[str]] = {slot: [] for slot in POLICY_INTENTS}
+    lines = [pair.split(" | ")[1] for pair in language.policies["pairs"]]
+    for line in [*lines, *language.policies["statements"]]:
+        slots = slot_names(line) - {"shop_name", "support_days", "free_shipping_from"}
+        if len(slots) == 1 and not line.startswith(("Yes", "Below", "Smaller")):
+            answers.get(slots.pop(), []).append(line)
+    return answers
 
 
 def _by_section(wordings: Sequence[Wording]) -> dict[str, list[str]]:

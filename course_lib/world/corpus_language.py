@@ -22,6 +22,7 @@ INSERT_SLOTS = {
     "value",
     "cure",
     "question",
+    "about",
     "answer",
     "first",
     "second",

@@ -723,6 +723,10 @@ class Planner:
         """A question on what the shop promises."""
         return Task(self.rng.choice(list(POLICIES)))
 
+    def two_policies(self) -> list[Task]:
+        """Questions on two different promises."""
+        return [Task(intent) for intent in self.rng.sample(list(POLICIES), 2)]
+
     def handover(self) -> Task:
         """A complaint, the wish for a person, or what a chat cannot settle."""
         lot = self.rng.random()
@@ -782,20 +786,21 @@ class Planner:
         return _shuffled([*tasks, *self.rng.choices(beside, (4, 3, 2, 1))[0]()], self.rng)
 
     def tasks(self) -> list[Task]:
-        """The tasks of one family, of a mix in which about 70% ask for a product's fact."""
+        """The tasks of one family, of a mix in which about 65% ask for a product's fact."""
         shapes = {
-            self.questions: 46,
-            lambda: [self.operation(), *self.facts(1)]: 6,
+            self.questions: 56,
+            lambda: [self.operation(), *self.facts(1)]: 8,
             self.bought: 5,
-            lambda: _shuffled([*self.facts(1), self.policy()], self.rng): 7,
+            lambda: _shuffled([*self.facts(1), self.policy()], self.rng): 10,
             lambda: [self.chat(), *self.facts(1)]: 4,
             lambda: [*self.facts(1), self.chat(first=False)]: 2,
             lambda: [*self.facts(1), self.handover()]: 4,
             lambda: [self.operation()]: 15,
             self.two_operations: 3,
-            lambda: [self.operation(), self.policy()]: 3,
+            lambda: [self.operation(), self.policy()]: 5,
             lambda: [self.operation("order_status"), self.handover()]: 2,
-            lambda: [self.policy()]: 1,
+            lambda: [self.policy()]: 3,
+            self.two_policies: 4,
             lambda: _shuffled([self.policy(), self.chat()], self.rng): 2,
             lambda: [self.chat()]: 1,
             lambda: [self.handover()]: 3,

@@ -152,7 +152,8 @@ def pretrain(arguments: argparse.Namespace) -> History:
     config = TrainConfig(
         epochs=arguments.epochs,
         max_steps=arguments.steps,
-        learning_rate=2e-3,
+        learning_rate=4e-3,
+        optimizer="muon",
         warmup_steps=100,
         weight_decay=0.1,
         eval_every=200,
@@ -218,6 +219,7 @@ def write_card(
         "torch": torch.__version__.split("+")[0],
         "python": platform.python_version(),
         "steps": len(history.records),
+        "optimizer": config.optimizer,
         "learning_rate": config.learning_rate,
         "held_out_loss": [[s, round(loss, 4)] for s, loss in history.values("eval_loss")],
         "samples": samples(model, tokenizer),
@@ -248,6 +250,7 @@ serve no purpose but learning.
 | tokens in one epoch | {figures["tokens_in_one_epoch"]:,} |
 | tokens seen in training | {figures["tokens_seen"]:,} |
 | sha256 of the text | `{figures["corpus_sha256"]}` |
+| optimiser | {figures["optimizer"]} |
 | steps, peak learning rate | {figures["steps"]:,}, {figures["learning_rate"]} |
 | device, time | {figures["device"]}, {figures["seconds"] / 60:.0f} minutes |
 | torch, Python | {figures["torch"]}, {figures["python"]} |
@@ -280,7 +283,7 @@ def _quoted(prompt: str, text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=BASE_MODEL)
-    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--epochs", type=float, default=4.0)
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of --epochs")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
