@@ -343,7 +343,7 @@ def contact_key(contact: str) -> str:
 
 def _is_phone(match: re.Match[str], asked: str) -> bool:
     number, before = match.group(), match.string[: match.start()]
-    if DATE.fullmatch(number) or THING_BEFORE.search(before[-60:]):
+    if DATE.fullmatch(number.lstrip("(")) or THING_BEFORE.search(before[-60:]):
         return False
     if MONEY_OR_UNIT_AFTER.match(match.string, match.end()):
         return False

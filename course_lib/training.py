@@ -21,7 +21,7 @@ import torch
 
 from course_lib.batching import Batch
 from course_lib.losses import count_trained, lm_loss
-from course_lib.optimizers import OPTIMIZERS, make_optimizer
+from course_lib.optimizers import OPTIMIZERS, make_optimizer, token_weights
 
 Record = dict[str, Any]
 
@@ -212,9 +212,9 @@ def optimizer_for(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
 
 def _hold_embeddings(model: Any, count: int) -> None:
     """Takes the gradient off the first `count` rows of the embedding and of the output layer."""
-    for layer in _token_layers(model):
-        if count and layer.weight.grad is not None:
-            layer.weight.grad[:count] = 0.0
+    for weight in token_weights(model):
+        if count and weight.grad is not None:
+            weight.grad[:count] = 0.0
 
 
 def _tell(record: Record, config: TrainConfig, on_record: Callable[[Record], None] | None) -> None:
@@ -223,10 +223,6 @@ def _tell(record: Record, config: TrainConfig, on_record: Callable[[Record], Non
             file.write(json.dumps(record) + "\n")
     if on_record:
         on_record(record)
-
-
-def _token_layers(model: Any) -> tuple[Any, Any]:
-    return model.get_input_embeddings(), model.get_output_embeddings()
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

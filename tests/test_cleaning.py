@@ -304,6 +304,7 @@ PERSONAL = [
     ("0171/555 1234 or +49 (0)30 901820", "[PHONE] or [PHONE]"),
 ]
 NOT_PERSONAL = [
+    "Subject: Re: your question (27-08-2025, 21:23)",
     "3348917502",
     "my order is 3348917502",
     "Order no. 334-891-7502",

@@ -786,7 +786,7 @@ class Planner:
         return _shuffled([*tasks, *self.rng.choices(beside, (4, 3, 2, 1))[0]()], self.rng)
 
     def tasks(self) -> list[Task]:
-        """The tasks of one family, of a mix in which about 65% ask for a product's fact."""
+        """The tasks of one family, of a mix in which about 70% ask for a product's fact."""
         shapes = {
             self.questions: 56,
             lambda: [self.operation(), *self.facts(1)]: 8,
