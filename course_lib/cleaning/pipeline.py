@@ -1,0 +1,172 @@
+"""All steps over a data set, and the report that accounts for every dialogue."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from course_lib.cleaning.changes import Change, DataSetResult, Rejected, Step, StepResult
+from course_lib.cleaning.duplicates import deduplicate
+from course_lib.cleaning.habits import find_cut_replies, find_swapped_roles
+from course_lib.cleaning.personal import redact_personal_data
+from course_lib.cleaning.text import repair_text
+from course_lib.cleaning.turns import check_roles, drop_empty_turns, drop_loops
+from course_lib.dialogue import Dialogue, Reject
+
+STEPS = (
+    "repair_text",
+    "drop_empty_turns",
+    "check_roles",
+    "drop_loops",
+    "redact_personal_data",
+    "find_swapped_roles",
+    "find_cut_replies",
+    "deduplicate",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningConfig:
+    """Which steps run (in the order of `STEPS`) and with what settings.
+
+    `allow`: contacts that are no personal data, such as the shop's own hotline.
+    `duplicate_threshold`: Jaccard index of 5-grams from which two dialogues are near copies.
+    """
+
+    steps: tuple[str, ...] = STEPS
+    loop_times: int = 4
+    allow: tuple[str, ...] = ()
+    duplicate_threshold: float = 0.7
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.steps) - set(STEPS))
+        if unknown:
+            raise ValueError(f"unknown cleaning steps {unknown}; known are {', '.join(STEPS)}")
+
+    def dialogue_steps(self) -> list[Step]:
+        """The steps that look at one dialogue at a time, ready to call."""
+        ready: dict[str, Step] = {
+            "repair_text": repair_text,
+            "drop_empty_turns": drop_empty_turns,
+            "check_roles": check_roles,
+            "drop_loops": lambda dialogue: drop_loops(dialogue, self.loop_times),
+            "redact_personal_data": lambda dialogue: redact_personal_data(dialogue, self.allow),
+        }
+        return [ready[name] for name in STEPS if name in ready and name in self.steps]
+
+    def data_set_steps(self) -> list[Callable[[list[Dialogue]], DataSetResult]]:
+        """The steps that look at all dialogues together, ready to call."""
+        ready: dict[str, Callable[[list[Dialogue]], DataSetResult]] = {
+            "find_swapped_roles": find_swapped_roles,
+            "find_cut_replies": find_cut_replies,
+            "deduplicate": lambda dialogues: deduplicate(dialogues, self.duplicate_threshold),
+        }
+        return [ready[name] for name in STEPS if name in ready and name in self.steps]
+
+
+def config_for(source: str) -> CleaningConfig:
+    """The default settings; for our own shop with its public contacts allowed."""
+    if source != "shop":
+        return CleaningConfig()
+    from course_lib.world.catalogue import load_catalogue
+
+    policies = load_catalogue().policies
+    return CleaningConfig(allow=(policies["hotline"], policies["email"]))
+
+
+@dataclass(slots=True)
+class CleaningReport:
+    """Where every dialogue went: `read == len(kept) + len(rejected)`."""
+
+    kept: list[Dialogue] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    read: int = 0
+
+    @property
+    def altered(self) -> set[str]:
+        """Ids of kept dialogues whose text or annotation was changed."""
+        changed = {c.dialogue_id for c in self.changes if not c.is_flag}
+        return changed & {dialogue.id for dialogue in self.kept}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """read, kept, rejected, altered, flags, and the rejections of each step."""
+        by_step = Counter(f"rejected by {rejected.step}" for rejected in self.rejected)
+        return {
+            "read": self.read,
+            "kept": len(self.kept),
+            "rejected": len(self.rejected),
+            "altered": len(self.altered),
+            "flags": sum(change.is_flag for change in self.changes),
+        } | dict(sorted(by_step.items()))
+
+    def table(self) -> str:
+        """The counts and, for each step, its reasons with one example, as readable text."""
+        lines = [f"{name:<34}{count:>7,}" for name, count in self.counts.items()]
+        kept = {dialogue.id for dialogue in self.kept}
+        groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for change in self.changes:
+            if change.dialogue_id in kept:
+                groups[change.step, _kind(change.reason)].append(change.dialogue_id)
+        for rejected in self.rejected:
+            groups[rejected.step, f"{_kind(rejected.reason)} (set aside)"].append(
+                str(rejected.dialogue_id or f"line {rejected.line}")
+            )
+        lines += ["", f"{'step':<22}{'reason':<58}{'times':>6}  example"]
+        for (step, reason), names in sorted(groups.items()):
+            lines.append(f"{step:<22}{reason[:57]:<58}{len(names):>6,}  {names[0]}")
+        return "\n".join(lines)
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from one dialogue to the next."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "…", re.sub(r"0x[0-9a-f]+|\d+(?:\.\d+)?", "…", reason))
+
+
+def clean(
+    dialogues: Iterable[Dialogue],
+    config: CleaningConfig | None = None,
+    unreadable: list[Reject] | None = None,
+) -> CleaningReport:
+    """Runs the steps over all dialogues and accounts for each.
+
+    `unreadable`: the list that the reader of `dialogues` fills; its lines count as rejected.
+    """
+    config = config or CleaningConfig()
+    steps, report = config.dialogue_steps(), CleaningReport()
+    for dialogue in dialogues:
+        report.read += 1
+        cleaned, changes = _run_steps(dialogue, steps)
+        report.changes += changes
+        if cleaned is None:
+            why = changes[-1]
+            report.rejected.append(Rejected(dialogue.id, why.step, why.reason, None, dialogue))
+        else:
+            report.kept.append(cleaned)
+    for whole_step in config.data_set_steps():
+        report.kept, rejected, flags = whole_step(report.kept)
+        report.rejected += rejected
+        report.changes += flags
+    _count_unreadable(report, unreadable or [])
+    return report
+
+
+def _run_steps(dialogue: Dialogue, steps: Iterable[Step]) -> StepResult:
+    changes: list[Change] = []
+    current: Dialogue | None = dialogue
+    for step in steps:
+        if current is not None:
+            current, made = step(current)
+            changes += made
+    return current, changes
+
+
+def _count_unreadable(report: CleaningReport, unreadable: Iterable[Reject]) -> None:
+    for bad in unreadable:
+        report.read += 1
+        report.rejected.append(
+            Rejected(bad.dialogue_id, "read", bad.reason, line=bad.line, text=bad.text)
+        )
