@@ -96,14 +96,13 @@ def deduplicate(dialogues: Iterable[Dialogue], threshold: float = 0.7) -> DataSe
     Turns that repeat, such as closings, are never touched.
     """
     kept, rejected = [], []
-    first: dict[str, str] = {}
+    first: dict[str, Dialogue] = {}
     for dialogue in dialogues:
-        key = _dialogue_key(dialogue)
-        if key in first:
-            rejected.append(_copy(dialogue, first[key], "the same words"))
+        same = first.setdefault(_dialogue_key(dialogue), dialogue)
+        if same is dialogue or _intents(same) != _intents(dialogue):
+            kept.append(dialogue)  # other labels: the near comparison below flags it
         else:
-            first[key] = dialogue.id
-            kept.append(dialogue)
+            rejected.append(_copy(dialogue, same.id, "the same words"))
     kept, near, flags = _drop_near(kept, threshold)
     return kept, rejected + near, flags
 
@@ -123,6 +122,10 @@ def _drop_near(dialogues: list[Dialogue], threshold: float) -> DataSetResult:
         index.add(number)
         kept.append(dialogue)
     return kept, rejected, flags
+
+
+def _intents(dialogue: Dialogue) -> list[str | None]:
+    return [message.intent for message in dialogue.messages]
 
 
 def _copy(dialogue: Dialogue, equal: str, how: str) -> Rejected:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from course_lib.cleaning.accounts import find_cards, find_ibans
+from course_lib.cleaning.addresses import find_addresses
 from course_lib.cleaning.changes import (
     Change,
     StepResult,
@@ -15,6 +17,7 @@ from course_lib.cleaning.changes import (
     edit_message,
     with_messages,
 )
+from course_lib.cleaning.names import find_names
 from course_lib.dialogue import Dialogue, Message
 
 EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
@@ -43,6 +46,11 @@ YOURS = re.compile(
     r"|\b(?:call|ring|text|reach|contact|phone|dial)(?:ed|ing)? you\b",
     re.I,
 )
+# Slots whose values are personal by themselves, wherever they are annotated.
+PERSONAL_SLOTS = frozenset(
+    ("name", "full_name", "customer_name", "first_name", "last_name", "email", "phone",
+     "phone_number", "card", "card_number", "iban", "account_number_iban")
+)  # fmt: skip
 OFFICE = re.compile(r"(?:help|info|support|service|contact|sales|orders?|returns|hello|no-?reply)@")
 
 
@@ -57,14 +65,34 @@ class PersonalItem:
 
 
 def find_personal_data(text: str, asked: str = "") -> list[PersonalItem]:
-    """E-mail addresses and telephone numbers; `asked` is the turn before, as a hint for digits.
+    """Everything personal in a text, in order; `asked` is the turn before, as a hint for digits.
 
-    A bare row of digits counts as a telephone number only where the words say so: order numbers
-    have ten digits too. Dates, prices and part numbers never do.
+    E-mail addresses, telephone and card numbers, bank accounts, home addresses, full names. A bare
+    row of digits counts as a telephone number only where the words say so: order numbers have ten
+    digits too. Dates, prices and part numbers never do.
     """
-    mails = [_item(match, "[EMAIL]") for match in EMAIL.finditer(text)] if "@" in text else []
-    phones = [_item(m, "[PHONE]") for m in PHONE_LIKE.finditer(text) if _is_phone(m, asked)]
-    return sorted(mails + phones, key=lambda item: item.start)
+    items = [_item(match, "[EMAIL]") for match in EMAIL.finditer(text)] if "@" in text else []
+    if any(map(str.isdigit, text)):
+        items += [_placed(text, span, "[IBAN]") for span in find_ibans(text)]
+        items += [_placed(text, span, "[CARD]") for span in find_cards(text)]
+        items += [_placed(text, span, "[ADDRESS]") for span in find_addresses(text)]
+        items += [_item(m, "[PHONE]") for m in PHONE_LIKE.finditer(text) if _is_phone(m, asked)]
+    items += [_placed(text, span, "[NAME]") for span in find_names(text)]
+    return _apart(items)
+
+
+def _apart(items: Iterable[PersonalItem]) -> list[PersonalItem]:
+    """In the order of the text; where two overlap, the one found first stays."""
+    chosen: list[PersonalItem] = []
+    for item in items:
+        if all(item.end <= other.start or other.end <= item.start for other in chosen):
+            chosen.append(item)
+    return sorted(chosen, key=lambda item: item.start)
+
+
+def _placed(text: str, span: tuple[int, int], placeholder: str) -> PersonalItem:
+    key = re.sub(r"\W+", " ", text[slice(*span)]).casefold()
+    return PersonalItem(*span, placeholder, key)
 
 
 def _item(match: re.Match[str], placeholder: str) -> PersonalItem:
@@ -73,7 +101,8 @@ def _item(match: re.Match[str], placeholder: str) -> PersonalItem:
 
 def contact_key(contact: str) -> str:
     """One form for all spellings of an e-mail address or telephone number."""
-    return contact.casefold() if "@" in contact else re.sub(r"\D", "", contact)
+    digits = re.sub(r"\D", "", contact)
+    return contact.casefold() if "@" in contact or not digits else digits
 
 
 def _is_phone(match: re.Match[str], asked: str) -> bool:
@@ -107,10 +136,11 @@ def _last_end(words: re.Pattern[str], text: str) -> int:
 
 
 def redact_personal_data(dialogue: Dialogue, allow: Iterable[str] = ()) -> StepResult:
-    """Puts [EMAIL] and [PHONE] for the customer's own; the shop's contacts in `allow` stay.
+    """Puts [EMAIL], [PHONE], [CARD], [IBAN], [ADDRESS] and [NAME] for what is the customer's own.
 
-    An agent's number is the customer's when the customer gave it or the words say so ("call you
-    on ..."); any other is a public contact. Spans move along, goal and entity values too.
+    The shop's contacts in `allow` stay. An agent's number is the customer's when the customer gave
+    it or the words say so ("call you on ..."); any other is a public contact. A name or address
+    that is annotated as the task's own stays. Spans move along, goal and entity values too.
     """
     allowed = {contact_key(contact) for contact in allow}
     found = [_personal_items(dialogue, number) for number in range(len(dialogue.messages))]
@@ -139,15 +169,25 @@ def redact_personal_data(dialogue: Dialogue, allow: Iterable[str] = ()) -> StepR
 
 
 def _personal_items(dialogue: Dialogue, number: int) -> list[PersonalItem]:
+    """What is personal in a message; a name or address annotated as the task's own stays."""
     text = dialogue.messages[number].content
-    if "@" not in text and not any(map(str.isdigit, text)):
-        return []
+    entities = dialogue.messages[number].entities
     others = (m.content for m in reversed(dialogue.messages[:number]) if m.role == "assistant")
     asked = next(others, "") if dialogue.messages[number].role == "user" else ""
-    return find_personal_data(text, asked)
+    task = [(e.start, e.end) for e in entities if e.slot not in PERSONAL_SLOTS]
+    return [
+        item
+        for item in find_personal_data(text, asked)
+        if item.placeholder not in ("[NAME]", "[ADDRESS]")
+        or not any(start < item.end and item.start < end for start, end in task)
+    ]
 
 
 def _is_customers(text: str, item: PersonalItem) -> bool:
+    if item.placeholder in ("[NAME]", "[ADDRESS]"):
+        return False  # the agent's own, or the shop's
+    if item.placeholder in ("[CARD]", "[IBAN]"):
+        return True
     if item.placeholder == "[EMAIL]":
         return OFFICE.match(item.key) is None
     sentence = re.split(r"[.?!]\s", text[: item.start])[-1]
@@ -175,8 +215,14 @@ def _redacted_goal(
     slots = {name: _redacted_slot(name, value, allowed) for name, value in goal["slots"].items()}
     for name, value in slots.items():
         if isinstance(value, str) and contact_key(value) in given:
-            slots[name] = "[EMAIL]" if "@" in value else "[PHONE]"
+            slots[name] = _placeholder_for(value)
     return goal | {"slots": slots}
+
+
+def _placeholder_for(value: str) -> str:
+    if "@" in value:
+        return "[EMAIL]"
+    return "[PHONE]" if any(map(str.isdigit, value)) else "[NAME]"
 
 
 def _redacted_slot(name: str, value: Any, allowed: set[str]) -> Any:

@@ -8,21 +8,46 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from course_lib.cleaning.changes import Change, DataSetResult, Rejected, Step, StepResult
+from course_lib.cleaning.conduct import (
+    Facts,
+    check_confirmation,
+    check_facts,
+    check_memory,
+)
 from course_lib.cleaning.duplicates import deduplicate
 from course_lib.cleaning.habits import find_cut_replies, find_swapped_roles
+from course_lib.cleaning.labels import find_wrong_labels
+from course_lib.cleaning.language import check_language
+from course_lib.cleaning.mails import strip_mail
 from course_lib.cleaning.personal import redact_personal_data
 from course_lib.cleaning.text import repair_text
-from course_lib.cleaning.turns import check_roles, drop_empty_turns, drop_loops
+from course_lib.cleaning.turns import (
+    check_roles,
+    cut_open_end,
+    drop_empty_turns,
+    drop_loops,
+    merge_split_turns,
+)
+from course_lib.cleaning.unsafe import drop_unsafe
 from course_lib.dialogue import Dialogue, Reject
 
 STEPS = (
     "repair_text",
+    "strip_mail",
     "drop_empty_turns",
+    "merge_split_turns",
+    "cut_open_end",
     "check_roles",
     "drop_loops",
+    "check_language",
+    "drop_unsafe",
+    "check_facts",
+    "check_confirmation",
+    "check_memory",
     "redact_personal_data",
     "find_swapped_roles",
     "find_cut_replies",
+    "find_wrong_labels",
     "deduplicate",
 )
 
@@ -32,12 +57,16 @@ class CleaningConfig:
     """Which steps run (in the order of `STEPS`) and with what settings.
 
     `allow`: contacts that are no personal data, such as the shop's own hotline.
-    `duplicate_threshold`: Jaccard index of 5-grams from which two dialogues are near copies.
+    `facts`: product -> slot -> true value, for `check_facts`. `confirmed`: the actions that an
+    agent must not take before the customer agreed. `duplicate_threshold`: Jaccard index of 5-grams
+    from which two dialogues are near copies.
     """
 
     steps: tuple[str, ...] = STEPS
     loop_times: int = 4
     allow: tuple[str, ...] = ()
+    facts: Facts = field(default_factory=dict)
+    confirmed: tuple[str, ...] = ()
     duplicate_threshold: float = 0.7
 
     def __post_init__(self) -> None:
@@ -50,7 +79,15 @@ class CleaningConfig:
         ready: dict[str, Step] = {
             "repair_text": repair_text,
             "drop_empty_turns": drop_empty_turns,
+            "strip_mail": strip_mail,
+            "merge_split_turns": merge_split_turns,
+            "cut_open_end": cut_open_end,
             "check_roles": check_roles,
+            "check_language": check_language,
+            "drop_unsafe": drop_unsafe,
+            "check_facts": lambda dialogue: check_facts(dialogue, self.facts),
+            "check_confirmation": lambda dialogue: check_confirmation(dialogue, self.confirmed),
+            "check_memory": check_memory,
             "drop_loops": lambda dialogue: drop_loops(dialogue, self.loop_times),
             "redact_personal_data": lambda dialogue: redact_personal_data(dialogue, self.allow),
         }
@@ -61,6 +98,7 @@ class CleaningConfig:
         ready: dict[str, Callable[[list[Dialogue]], DataSetResult]] = {
             "find_swapped_roles": find_swapped_roles,
             "find_cut_replies": find_cut_replies,
+            "find_wrong_labels": find_wrong_labels,
             "deduplicate": lambda dialogues: deduplicate(dialogues, self.duplicate_threshold),
         }
         return [ready[name] for name in STEPS if name in ready and name in self.steps]
@@ -71,9 +109,14 @@ def config_for(source: str) -> CleaningConfig:
     if source != "shop":
         return CleaningConfig()
     from course_lib.world.catalogue import load_catalogue
+    from course_lib.world.dialogues import CONFIRMED
 
-    policies = load_catalogue().policies
-    return CleaningConfig(allow=(policies["hotline"], policies["email"]))
+    catalogue = load_catalogue()
+    return CleaningConfig(
+        allow=(catalogue.policies["hotline"], catalogue.policies["email"]),
+        facts={product.full_name: product.facts for product in catalogue.products},
+        confirmed=CONFIRMED,
+    )
 
 
 @dataclass(slots=True)

@@ -39,6 +39,54 @@ def _is_lost_reply(messages: list[Message], number: int) -> bool:
     return is_reply and after[:1] in ([], ["user"])
 
 
+def merge_split_turns(dialogue: Dialogue) -> StepResult:
+    """Joins messages that one customer sent in a row; spans and acts move along.
+
+    What an agent says in two messages stays two: a customer may have waited in between.
+    """
+    messages: list[Message] = []
+    changes = []
+    for number, message in enumerate(dialogue.messages):
+        if messages and message.role == "user" == messages[-1].role:
+            before = messages[-1].content
+            messages[-1] = _joined(messages[-1], message)
+            reason = "the customer's message goes on in the next one"
+            changes.append(
+                Change(
+                    "merge_split_turns", dialogue.id, number, reason, before, messages[-1].content
+                )
+            )
+        else:
+            messages.append(message)
+    return (replace(dialogue, messages=messages), changes) if changes else (dialogue, [])
+
+
+def _joined(first: Message, second: Message) -> Message:
+    shift = len(first.content) + 1
+    moved = [replace(e, start=e.start + shift, end=e.end + shift) for e in second.entities]
+    return replace(
+        first,
+        content=f"{first.content} {second.content}",
+        intent=first.intent or second.intent,
+        entities=[*first.entities, *moved],
+        acts=[*first.acts, *second.acts],
+    )
+
+
+def cut_open_end(dialogue: Dialogue) -> StepResult:
+    """Cuts the customer's last words that nobody answers; there is no reply to learn there."""
+    last = max((n for n, m in enumerate(dialogue.messages) if m.role == "assistant"), default=-1)
+    tail = dialogue.messages[last + 1 :]
+    if last < 0 or not any(message.role == "user" for message in tail):
+        return dialogue, []
+    reason = "nobody answers these last words"
+    changes = [
+        Change("cut_open_end", dialogue.id, last + 1 + n, reason, message.content, None)
+        for n, message in enumerate(tail)
+    ]
+    return replace(dialogue, messages=dialogue.messages[: last + 1]), changes
+
+
 def check_roles(dialogue: Dialogue) -> StepResult:
     """Sets aside what no conversation can be; an agent who opens and repeated speakers are fine."""
     fault = _impossible_roles([message.role for message in dialogue.messages])
