@@ -89,7 +89,7 @@ class NearIndex:
         )
 
 
-def deduplicate(dialogues: Iterable[Dialogue], threshold: float = 0.7) -> DataSetResult:
+def deduplicate(dialogues: Iterable[Dialogue], threshold: float = 0.6) -> DataSetResult:
     """Keeps the first of equal and of nearly equal dialogues (Jaccard of character 5-grams).
 
     A near copy whose numbers, entity values or intents differ is a minimal pair: flagged, kept.

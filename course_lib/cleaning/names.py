@@ -32,6 +32,7 @@ RELATION = re.compile(
     r"|grandmother|grandfather|grandson|granddaughter|fiancée?|roommate|secretary),?\s+$",
     re.I,
 )
+NAME_ASKED = re.compile(r"\b(?:your|account|customer|full|last) (?:\w+ )?name\b[^.!]*\?", re.I)
 BRAND_BEFORE = re.compile(
     r"\b(?:all|an?|the|my|our|your|his|her|their|this|that|old|new|own)\s+$", re.I
 )
@@ -52,12 +53,16 @@ def first_names() -> frozenset[str]:
     return frozenset(name for line in lines for name in line.split())
 
 
-def find_names(text: str) -> list[tuple[int, int]]:
-    """(start, end) of each full name, or of a title with a surname."""
+def find_names(text: str, asked: str = "") -> list[tuple[int, int]]:
+    """(start, end) of each full name, or of a title with a surname.
+
+    `asked` is the turn before: where it asks for the name, the answer may be the name alone.
+    """
     found = [match.span() for match in TITLED.finditer(text)]
     for match in FULL.finditer(text):
         taken = any(match.start() < end and start < match.end() for start, end in found)
-        if not taken and _is_person(match):
+        is_answer = match.start() == 0 and NAME_ASKED.search(asked)
+        if not taken and (is_answer or _is_person(match)):
             found.append(match.span())
     return sorted(found)
 

@@ -47,10 +47,10 @@ YOURS = re.compile(
     re.I,
 )
 # Slots whose values are personal by themselves, wherever they are annotated.
-PERSONAL_SLOTS = frozenset(
-    ("name", "full_name", "customer_name", "first_name", "last_name", "email", "phone",
-     "phone_number", "card", "card_number", "iban", "account_number_iban")
-)  # fmt: skip
+NAME_SLOTS = frozenset(("name", "full_name", "customer_name"))
+PERSONAL_SLOTS = NAME_SLOTS | {"email", "phone", "phone_number", "card_number", "iban"}
+# A name or an address may as well be a restaurant's; only what is said around it tells.
+IN_CONTEXT_ONLY = ("[NAME]", "[ADDRESS]")
 OFFICE = re.compile(r"(?:help|info|support|service|contact|sales|orders?|returns|hello|no-?reply)@")
 
 
@@ -77,7 +77,7 @@ def find_personal_data(text: str, asked: str = "") -> list[PersonalItem]:
         items += [_placed(text, span, "[CARD]") for span in find_cards(text)]
         items += [_placed(text, span, "[ADDRESS]") for span in find_addresses(text)]
         items += [_item(m, "[PHONE]") for m in PHONE_LIKE.finditer(text) if _is_phone(m, asked)]
-    items += [_placed(text, span, "[NAME]") for span in find_names(text)]
+    items += [_placed(text, span, "[NAME]") for span in find_names(text, asked)]
     return _apart(items)
 
 
@@ -178,13 +178,13 @@ def _personal_items(dialogue: Dialogue, number: int) -> list[PersonalItem]:
     return [
         item
         for item in find_personal_data(text, asked)
-        if item.placeholder not in ("[NAME]", "[ADDRESS]")
+        if item.placeholder not in IN_CONTEXT_ONLY
         or not any(start < item.end and item.start < end for start, end in task)
     ]
 
 
 def _is_customers(text: str, item: PersonalItem) -> bool:
-    if item.placeholder in ("[NAME]", "[ADDRESS]"):
+    if item.placeholder in IN_CONTEXT_ONLY:
         return False  # the agent's own, or the shop's
     if item.placeholder in ("[CARD]", "[IBAN]"):
         return True
@@ -228,5 +228,8 @@ def _placeholder_for(value: str) -> str:
 def _redacted_slot(name: str, value: Any, allowed: set[str]) -> Any:
     if not isinstance(value, str):
         return value
+    if name in NAME_SLOTS:
+        return "[NAME]"
     items = [item for item in find_personal_data(value, name) if item.key not in allowed]
+    items = [item for item in items if item.placeholder not in IN_CONTEXT_ONLY]
     return apply_edits(value, [(item.start, item.end, item.placeholder) for item in items])

@@ -67,7 +67,7 @@ class CleaningConfig:
     allow: tuple[str, ...] = ()
     facts: Facts = field(default_factory=dict)
     confirmed: tuple[str, ...] = ()
-    duplicate_threshold: float = 0.7
+    duplicate_threshold: float = 0.6
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.steps) - set(STEPS))

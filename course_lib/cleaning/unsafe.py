@@ -25,7 +25,7 @@ ABUSE = re.compile(
     rf"{_YOU}(?:'re| are)?\b[^.!?]{{0,30}}\b{_NOUN}\b"
     rf"|{_YOU}(?:'re| are)\b[^.!?]{{0,20}}\b{_BAD}\b"
     rf"|\b(?:what an? |^|, ?){_BAD}\b[^.!?]{{0,30}}\byou are\b"
-    rf"|\byou {_BAD}\b|\b(?:are|r) you\b[^.!?]{{0,12}}\b{_BAD}\b|^{_BAD} {_NOUN}\b"
+    rf"|\byou {_BAD}\b|\b(?:are|r) you\b[^.!?]{{0,20}}\b{_BAD}\b|^{_BAD} {_NOUN}\b"
     rf"|\b{_NOUN} like you\b|\bshut (?:up|your)\b"
     r"|\bgo to hell\b|\bscrew you\b|\b(?:fuck|piss|sod|bugger) (?:off|you)\b"
     r"|(?:^|[.!?,]\s*)(?:just )?get lost\b|\bdrop dead\b|\bkill yourself\b"

@@ -320,7 +320,6 @@ NOT_PERSONAL = [
     "from 2020-2024, 9.00-17.30",
     "my account number is 0012-345-678",
     "see you @home at 5",
-    "4111 1111 1111 1111",
     f"I called {HOTLINE} and wrote to {OFFICE}",
     "your hotline 0800-5550134 is busy, my phone says",
 ]

@@ -115,6 +115,21 @@ def test_what_is_no_full_name(text: str) -> None:
     assert find_names(text) == []
 
 
+def test_a_name_alone_answers_the_question_for_it() -> None:
+    assert find_names("Tilda Brackwater tbrack9") == []
+    assert find_names("Tilda Brackwater tbrack9", "May I have your full name?") == [(0, 16)]
+    assert find_names("Brisa Kettle please", "What is the name of the product?") == []
+
+
+def test_the_goals_restaurant_is_no_person() -> None:
+    slots = {"restaurant_name": "Paul Martin", "customer_name": "anna kestrel"}
+    talk = Dialogue("d", [Message("user", "Hi"), Message("assistant", "Hello.")])
+    talk.goal = {"intent": "x", "slots": slots}
+    cleaned, _ = redact_personal_data(talk)
+    assert cleaned is not None and cleaned.goal is not None
+    assert cleaned.goal["slots"] == {"restaurant_name": "Paul Martin", "customer_name": "[NAME]"}
+
+
 def test_every_kind_gets_its_placeholder_and_spans_move_along() -> None:
     text = "I am called Anna Kestrel, 12 Rowan Street. Card 4242 4242 4242 4242. The Brisa kettle?"
     start = text.index("Brisa")
