@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any
 
 from course_lib.cleaning.changes import Change, DataSetResult, Rejected, Step, StepResult
 from course_lib.cleaning.conduct import (
@@ -31,6 +34,7 @@ from course_lib.cleaning.turns import (
 from course_lib.cleaning.unsafe import drop_unsafe
 from course_lib.dialogue import Dialogue, Reject
 
+CHUNK = 200  # dialogues that a process gets at once
 STEPS = (
     "repair_text",
     "strip_mail",
@@ -146,6 +150,29 @@ class CleaningReport:
             "flags": sum(change.is_flag for change in self.changes),
         } | dict(sorted(by_step.items()))
 
+    def to_dict(self) -> dict[str, Any]:
+        """What a report file holds: counts, every change, every rejection (without its text)."""
+        rejected = [
+            {"id": r.dialogue_id, "line": r.line, "step": r.step, "reason": r.reason,
+             "equals": r.equals}
+            for r in self.rejected
+        ]  # fmt: skip
+        return {
+            "counts": self.counts,
+            "changes": [asdict(change) for change in self.changes],
+            "rejected": rejected,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any], kept: list[Dialogue]) -> CleaningReport:
+        """The report of a file that `to_dict` filled, with the dialogues that were kept."""
+        rejected = [
+            Rejected(r["id"], r["step"], r["reason"], r["equals"], line=r["line"])
+            for r in record["rejected"]
+        ]
+        changes = [Change(**change) for change in record["changes"]]
+        return cls(kept, rejected, changes, record["counts"]["read"])
+
     def table(self) -> str:
         """The counts and, for each step, its reasons with one example, as readable text."""
         lines = [f"{name:<34}{count:>7,}" for name, count in self.counts.items()]
@@ -173,16 +200,17 @@ def clean(
     dialogues: Iterable[Dialogue],
     config: CleaningConfig | None = None,
     unreadable: list[Reject] | None = None,
+    processes: int = 1,
 ) -> CleaningReport:
     """Runs the steps over all dialogues and accounts for each.
 
     `unreadable`: the list that the reader of `dialogues` fills; its lines count as rejected.
+    With more `processes` the steps on single dialogues run side by side; the report is the same.
     """
     config = config or CleaningConfig()
-    steps, report = config.dialogue_steps(), CleaningReport()
-    for dialogue in dialogues:
+    report = CleaningReport()
+    for dialogue, (cleaned, changes) in _each_cleaned(dialogues, config, processes):
         report.read += 1
-        cleaned, changes = _run_steps(dialogue, steps)
         report.changes += changes
         if cleaned is None:
             why = changes[-1]
@@ -195,6 +223,34 @@ def clean(
         report.changes += flags
     _count_unreadable(report, unreadable or [])
     return report
+
+
+def _each_cleaned(
+    dialogues: Iterable[Dialogue], config: CleaningConfig, processes: int
+) -> Iterator[tuple[Dialogue, StepResult]]:
+    """Each dialogue with what the steps made of it, in order; few are held at a time."""
+    if processes < 1:
+        raise ValueError(f"processes must be 1 or more, not {processes}")
+    if processes == 1:
+        steps = config.dialogue_steps()
+        for dialogue in dialogues:
+            yield dialogue, _run_steps(dialogue, steps)
+        return
+    waiting = iter(dialogues)
+    with get_context("spawn").Pool(processes, _set_up_worker, (config,)) as pool:
+        while some := list(islice(waiting, CHUNK * processes)):
+            yield from zip(some, pool.map(_clean_in_worker, some, CHUNK), strict=True)
+
+
+_worker_steps: list[Step] = []
+
+
+def _set_up_worker(config: CleaningConfig) -> None:
+    _worker_steps[:] = config.dialogue_steps()
+
+
+def _clean_in_worker(dialogue: Dialogue) -> StepResult:
+    return _run_steps(dialogue, _worker_steps)
 
 
 def _run_steps(dialogue: Dialogue, steps: Iterable[Step]) -> StepResult:
