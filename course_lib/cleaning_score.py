@@ -87,6 +87,14 @@ def score(ledger_path: str | Path, report: CleaningReport) -> dict[str, dict[str
     return {kind: _figures(pairs, alarms) for kind, pairs in sorted(by_kind.items())}
 
 
+def harmed(ledger_path: str | Path, report: CleaningReport) -> float:
+    """Share of the raw lines that should stay as they are, and were altered or set aside."""
+    entries, found = read_ledger(ledger_path), outcomes(report)
+    meant = {e[k] for e in entries if e["action"] != "keep" for k in ("id", "raw_line")}
+    clean = [outcome for key, outcome in found.items() if key not in meant]
+    return sum(bool(outcome.steps) for outcome in clean) / len(clean) if clean else 0.0
+
+
 def _outcome_of(entry: Entry, found: dict[str | int, Outcome]) -> Outcome | None:
     return found.get(entry["raw_line"]) or found.get(entry["id"])
 

@@ -91,3 +91,52 @@ def test_the_raw_file_is_never_overwritten(tmp_path: Path) -> None:
 def test_only_our_own_shop_has_contacts_to_allow() -> None:
     assert "0800 555 0134" in config_for("shop").allow
     assert config_for("sgd").allow == ()
+
+
+def test_a_report_file_is_scored_like_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    entries = [
+        {"raw_line": 2, "id": "b", "kind": "copy", "action": "drop", "of": "a"},
+        {"raw_line": 3, "id": "c", "kind": "phone", "action": "redact",
+         "expect": ["Call me on [PHONE]", "I will."]},
+        {"raw_line": 4, "id": None, "kind": "broken", "action": "drop"},
+    ]  # fmt: skip
+    ledger.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    report = tmp_path / "report.json"
+    raw = str(raw_file(tmp_path))
+    assert main(["clean", raw, *places(tmp_path), "--report", str(report), "--json"]) == 0
+    capsys.readouterr()
+    files = ["--out", str(tmp_path / "clean.jsonl"), "--report", str(report)]
+    assert main(["score", str(ledger), *files, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures.pop("harmed") == 1.0  # the one line left, a, had its encoding repaired
+    assert set(figures) == {"copy", "phone", "broken"}
+    assert all(row == {"recall": 1.0, "precision": row["precision"], "exact": 1.0}
+               for row in figures.values())  # fmt: skip
+    assert main(["score", str(ledger), *files]) == 0
+    assert "harmed" in capsys.readouterr().out
+
+
+def test_another_file_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ledger.jsonl").write_text("")
+    (tmp_path / "clean.jsonl").write_text("")
+    for text in ("[]", "{", '{"rejected": []}'):
+        (tmp_path / "report.json").write_text(text)
+        files = ["--out", str(tmp_path / "clean.jsonl"), "--report", str(tmp_path / "report.json")]
+        assert main(["score", str(tmp_path / "ledger.jsonl"), *files]) == 1
+        assert "no report" in capsys.readouterr().err
+
+
+def test_two_processes_give_the_same_files(tmp_path: Path) -> None:
+    results = []
+    for processes in ("1", "2"):
+        folder = tmp_path / processes
+        folder.mkdir()
+        raw = str(raw_file(folder))
+        report = ["--report", str(folder / "report.json"), "--processes", processes]
+        assert main(["clean", raw, *places(folder), *report]) == 0
+        results.append([(folder / n).read_bytes() for n in
+                        ("clean.jsonl", "rejects.jsonl", "report.json")])  # fmt: skip
+    assert results[0] == results[1]
