@@ -78,7 +78,7 @@ def _act(act: list[str]) -> tuple[str, str | None]:
 
 
 def _slot(domain: str, slot: str) -> str:
-    return f"{domain}-{slot}"
+    return domain if slot in ("none", "") else f"{domain}-{slot}"
 
 
 def _entities(content: str, acts: list[list[str]]) -> list[Entity]:

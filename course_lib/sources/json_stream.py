@@ -63,6 +63,7 @@ class JsonStream:
 
     def value(self) -> Any:
         """The next value, whatever it is."""
+        self.peek()
         size = CHUNK
         while True:
             value, end = self._try()
