@@ -67,7 +67,7 @@ class JsonStream:
         size = CHUNK
         while True:
             value, end = self._try()
-            if end is not None and (end < len(self._text) or self._ended):
+            if end is not None and self._is_whole(end):
                 self._advance(end)
                 return value
             self._more(size)  # the value may go on; doubling keeps long ones linear
@@ -129,6 +129,12 @@ class JsonStream:
             raise self._fault("it is nested too deeply") from None
         except ValueError as error:  # a number of too many digits
             raise self._fault(str(error)) from None
+
+    def _is_whole(self, end: int) -> bool:
+        """Whether a value that was read up to here cannot go on: 12 may become 12.5 or 12e9."""
+        if self._ended or end + TAIL <= len(self._text):
+            return True
+        return end < len(self._text) and self._text[end] not in ".eE"
 
     def _after_space(self) -> int:
         found = SPACE.match(self._text, self._at)
