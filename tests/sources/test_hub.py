@@ -54,14 +54,14 @@ def test_another_split_and_renamed_columns() -> None:
 
 def test_a_folder_of_chats_without_a_card(tmp_path: Path) -> None:
     lines = [
-        '{"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Yes"}]}',
+        '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Mm"}]}',
         '{"messages": [{"role": "owl", "content": "Hoo."}, {"role": "user", "content": "Oh."}]}',
     ]
     (tmp_path / "train.jsonl").write_text("\n".join(lines) + "\n")
     cards: list[Any] = []
     rejects: list[Reject] = []
     kept = list(read_source("hub", tmp_path, rejects, rows="messages", show=cards.append))
-    assert [[m.content for m in d.messages] for d in kept] == [["Hi.", "Yes"]]
+    assert [[m.content for m in d.messages] for d in kept] == [["Hi", "Mm"]]
     assert [(r.line, r.path) for r in rejects] == [(2, f"hub:{tmp_path.as_posix()}/train")]
     assert "role 'owl'" in rejects[0].reason
     assert "not stated" in str(cards[0])
