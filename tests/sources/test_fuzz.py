@@ -185,8 +185,8 @@ def spoilt_row(seed: list[str], rng: random.Random) -> bytes:
         # a stray quote swallows the lines behind it: often enough one is left
         return line if rng.random() < 0.1 else line.replace(b'"', b"'")
     cells, where = list(seed), rng.randrange(len(seed))
-    strange = rng.choice(["", " ", "\x00", "a\nb", "\u2028", 'a "b"', "42", "{{}}", "{{A b}}"])
-    cells[where] = HUGE if rng.random() < 0.002 else strange
+    odd = rng.choice(["", " ", "\x00", "a\nb", "\u2028", 'a "b"', "42", "{{}}", "{{A b}}"])
+    cells[where] = HUGE if rng.random() < 0.002 else odd
     if rng.random() < 0.2:
         cells = cells[:where] + cells[where + rng.randint(1, 2) - 1 :] + cells[-1:]
     return csv_line(cells)
