@@ -1,40 +1,95 @@
 """Adapters: each reads one public format (or our own) into the dialogue record.
 
 `read_source("sgd", folder)` is the one door. An adapter is a function
-`(path, rejects) -> Iterator[Dialogue]`; to add one, write a file here and name it in `SOURCES`.
+`(path, rejects) -> Iterator[Dialogue]`, some with options by name; to add one, write a file here
+and name it in `SOURCES`. Files of lines (CSV, JSONL) and large JSON arrays are read a record at
+a time, so that memory does not grow with the file.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from course_lib.dialogue import Dialogue, DialogueError, Reject, read_dialogues
+from course_lib.dialogue import Dialogue, DialogueError, Reject, parse_line, read_dialogues
 from course_lib.sources.abcd import read_abcd
+from course_lib.sources.alpaca import read_alpaca
+from course_lib.sources.banking77 import read_banking77
+from course_lib.sources.bitext import read_bitext
+from course_lib.sources.chat_log import read_chat_log
+from course_lib.sources.clinc150 import read_clinc150
+from course_lib.sources.crosswoz import read_crosswoz
+from course_lib.sources.hub import read_hub
+from course_lib.sources.messages import read_messages
+from course_lib.sources.multiwoz import read_multiwoz
+from course_lib.sources.records import LONGEST_REASON, printable
 from course_lib.sources.sgd import read_sgd
+from course_lib.sources.sharegpt import read_sharegpt
 
-Reader = Callable[[Path, "list[Reject] | None"], Iterator[Dialogue]]
-
-
-def _read_shop(path: Path, rejects: list[Reject] | None) -> Iterator[Dialogue]:
-    return read_dialogues(path, rejects)
+Reader = Callable[..., Iterator[Dialogue]]
 
 
-SOURCES: dict[str, Reader] = {"shop": _read_shop, "sgd": read_sgd, "abcd": read_abcd}
+def _read_shop(path: Path, rejects: list[Reject] | None = None) -> Iterator[Dialogue]:
+    return read_dialogues(path, rejects, _parse)
+
+
+def _parse(text: str) -> Dialogue:
+    """`parse_line`, for which a number of too many digits and an odd id are bad lines too."""
+    try:
+        return parse_line(text)
+    except DialogueError as error:
+        name = error.dialogue_id and printable(error.dialogue_id, LONGEST_REASON)
+        raise DialogueError(error.reason, dialogue_id=name) from None
+    except ValueError as error:
+        raise DialogueError(f"broken JSON: {error}") from None
+
+
+SOURCES: dict[str, Reader] = {
+    "shop": _read_shop,
+    "abcd": read_abcd,
+    "alpaca": read_alpaca,
+    "banking77": read_banking77,
+    "bitext": read_bitext,
+    "chat_log": read_chat_log,
+    "clinc150": read_clinc150,
+    "crosswoz": read_crosswoz,
+    "hub": read_hub,
+    "messages": read_messages,
+    "multiwoz": read_multiwoz,
+    "sgd": read_sgd,
+    "sharegpt": read_sharegpt,
+}
 
 
 def read_source(
-    name: str, path: str | Path, rejects: list[Reject] | None = None
+    name: str, path: str | Path, rejects: list[Reject] | None = None, **options: Any
 ) -> Iterator[Dialogue]:
     """Yields the dialogues of `path` in the format `name`, one of `SOURCES`.
 
-    Raises DialogueError at once for an unknown name or a missing path, later at the first bad
-    record; with a list in `rejects`, bad records are appended to it and reading goes on.
+    `options` are the adapter's own, by name; for "hub" `path` is a data set's name. Raises
+    DialogueError at once for an unknown name, option or path, later at the first bad record;
+    with a list in `rejects`, bad records are appended to it and reading goes on.
     """
     if name not in SOURCES:
         known = ", ".join(sorted(SOURCES))
         raise DialogueError(f"unknown source {name!r}; use one of {known}")
-    path = Path(path)
-    if not path.exists():
+    _check_options(name, options)
+    if name != "hub" and not Path(path).exists():
         raise DialogueError(f"no such file or folder; give the path of {name!r} data", path)
-    return SOURCES[name](path, rejects)
+    return SOURCES[name](path if name == "hub" else Path(path), rejects, **options)
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """The names of the options that a source's adapter takes."""
+    parameters = inspect.signature(SOURCES[name]).parameters.values()
+    return tuple(one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+def _check_options(name: str, options: dict[str, Any]) -> None:
+    known = options_of(name)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        takes = f"takes {', '.join(known)}" if known else "takes none"
+        raise DialogueError(f"source {name!r} has no option {', '.join(unknown)}; it {takes}")

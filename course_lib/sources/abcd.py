@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.dialogue import Dialogue, DialogueError, Entity, Message, Reject
-from course_lib.sources.records import convert, field_text, json_files
+from course_lib.sources.json_stream import JsonStream, guarded
+from course_lib.sources.records import Record, convert, field_text, files_of, shown
 
 ROLE_OF = {"agent": "assistant", "customer": "user", "action": "tool"}
+FIELDS = ("convo_id", "scenario", "original", "delexed")
 PLACEHOLDER = re.compile(r"<(\w+)>")
 
 Json = dict[str, Any]
@@ -27,28 +29,46 @@ def read_abcd(path: Path, rejects: list[Reject] | None = None) -> Iterator[Dialo
     Turns keep their order as it is: the agent may open and one speaker may go on. Actions become
     `tool` turns, never trained. Details that the delexed text marks are entities.
     """
-    for file, records in json_files(path, "abcd*.json", rejects):
-        yield from _read_file(records, file, rejects)
+    for file in files_of(path, "abcd*.json"):
+        yield from convert(guarded(file, _conversations), file, _dialogue, rejects, _name)
 
 
-def _read_file(records: Any, file: Path, rejects: list[Reject] | None) -> Iterator[Dialogue]:
-    by_split = records if _is_split(records) else {None: records}
-    for split, listed in by_split.items():
-        listed = listed if isinstance(listed, list) else [listed]
-        yield from convert(
-            enumerate(listed, start=1),
-            file,
-            lambda record, split=split: _dialogue(record, split),  # type: ignore[misc]
-            rejects,
-            lambda record: field_text(record, "convo_id"),
-        )
+def _name(record: Record) -> str | None:
+    return field_text(record.value, "convo_id")
 
 
-def _is_split(records: Any) -> bool:
-    return isinstance(records, dict) and "convo_id" not in records
+def _conversations(stream: JsonStream) -> Iterator[Record]:
+    """The records of either file; the full file's split is each record's `key`."""
+    first = stream.peek()
+    if first == "[":
+        yield from _listed(stream, None)
+    elif first == "{":
+        yield from _by_split(stream)
+    else:
+        yield Record(stream.line, stream.value(), 1)
 
 
-def _dialogue(record: Json, split: str | None) -> Dialogue:
+def _listed(stream: JsonStream, split: str | None) -> Iterator[Record]:
+    for number, (line, value) in enumerate(stream.elements(), start=1):
+        yield Record(line, value, number, split)
+
+
+def _by_split(stream: JsonStream) -> Iterator[Record]:
+    """Lists by split, or the fields of one single conversation."""
+    start, fields = stream.line, {}
+    for line, key in stream.members():
+        if key in FIELDS:
+            fields[key] = stream.value()
+        elif stream.peek() == "[":
+            yield from _listed(stream, key)
+        else:
+            yield Record(line, stream.value(), 1, key)
+    if fields:
+        yield Record(start, fields, 1)
+
+
+def _dialogue(found: Record) -> Dialogue:
+    record: Json = found.value
     name = f"abcd-{record['convo_id']}"
     scenario = record.get("scenario") or {}
     details = _details(scenario)
@@ -56,7 +76,7 @@ def _dialogue(record: Json, split: str | None) -> Dialogue:
         id=name,
         messages=[_message(*turn, details) for turn in _turns(record)],
         source="abcd",
-        split=split,
+        split=found.key,
         family_id=name,
         goal={
             "intent": scenario.get("subflow") or "",
@@ -82,8 +102,8 @@ def _turns(record: Json) -> list[tuple[int, str, str, Json]]:
 
 def _message(number: int, speaker: str, text: str, mark: Json, details: dict[str, str]) -> Message:
     if speaker not in ROLE_OF:
-        known = ", ".join(ROLE_OF)
-        raise DialogueError(f"turn {number} has the speaker {speaker!r}; expected one of {known}")
+        reason = f"turn {number} has the speaker {shown(speaker)}"
+        raise DialogueError(f"{reason}; expected one of {', '.join(ROLE_OF)}")
     role = ROLE_OF[speaker]
     intent, step, action = (list(mark.get("targets") or []) + [None] * 3)[:3]
     return Message(

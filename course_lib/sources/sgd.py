@@ -2,23 +2,25 @@
 
 One file is a list of dialogues; a turn has `speaker`, `utterance` and one frame per service with
 `slots` (start, exclusive_end), `actions`, and on the user's side `state`. MultiWOZ 2.2 has the
-same shape without actions.
+same shape without actions (`multiwoz.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from course_lib.dialogue import Dialogue, DialogueError, Entity, Message, Reject
-from course_lib.sources.records import convert, field_text, json_files
+from course_lib.sources.json_stream import json_records
+from course_lib.sources.records import Record, convert, field_text, files_of, shown, split_of
 
 ROLE_OF = {"USER": "user", "SYSTEM": "assistant"}
-SPLITS = ("train", "dev", "test")
 NO_INTENT = "NONE"
 
 Json = dict[str, Any]
+Acts = list[list[str | None]]
 
 
 def read_sgd(path: Path, rejects: list[Reject] | None = None) -> Iterator[Dialogue]:
@@ -27,41 +29,50 @@ def read_sgd(path: Path, rejects: list[Reject] | None = None) -> Iterator[Dialog
     A user's turn carries its active intent, every turn its acts and spans; values that stand
     nowhere in the text are no entities, but the last state is kept in `goal["slots"]`.
     """
-    for file, records in json_files(path, "dialogues_*.json", rejects):
-        yield from _read_file(records, file, rejects)
+    for file in files_of(path, "dialogues_*.json"):
+        build = partial(schema_guided, source="sgd", split=split_of(file))
+        yield from convert(json_records(file), file, build, rejects, dialogue_name)
 
 
-def _read_file(records: Any, file: Path, rejects: list[Reject] | None) -> Iterator[Dialogue]:
-    if not isinstance(records, list):
-        records = [records]  # one bad record: its error names the shape that was expected
-    split = next((name for name in reversed(file.parts[:-1]) if name in SPLITS), None)
-    numbered = enumerate(records, start=1)
-    yield from convert(
-        numbered,
-        file,
-        lambda record: _dialogue(record, split),
-        rejects,
-        lambda record: field_text(record, "dialogue_id"),
-    )
+def dialogue_name(record: Record) -> str | None:
+    """The id of a record as its file has it, for error messages."""
+    return field_text(record.value, "dialogue_id")
 
 
-def _dialogue(record: Json, split: str | None) -> Dialogue:
+def schema_guided(
+    record: Record,
+    source: str,
+    split: str | None,
+    acts_of: Callable[[Json, int], Acts] | None = None,
+    prefix_slots: bool = True,
+) -> Dialogue:
+    """One dialogue of the schema-guided shape.
+
+    `acts_of(record, turn number)` gives acts that stand outside the frames; `prefix_slots` puts
+    the service before a goal's slot where there are several services.
+    """
+    value = record.value
     # dialogue ids start anew in each split
-    name = "-".join(part for part in ("sgd", split, record["dialogue_id"]) if part)
+    name = "-".join(part for part in (source, split, value["dialogue_id"]) if part)
+    messages = [_message(turn, number) for number, turn in enumerate(value["turns"])]
+    if acts_of:
+        for number, message in enumerate(messages):
+            message.acts += acts_of(value, number)
     return Dialogue(
         id=name,
-        messages=[_message(turn, number) for number, turn in enumerate(record["turns"])],
-        source="sgd",
+        messages=messages,
+        source=source,
         split=split,
         family_id=name,
-        goal=_goal(record),
+        goal=_goal(value, prefix_slots),
     )
 
 
 def _message(turn: Json, number: int) -> Message:
     speaker, content, frames = turn["speaker"], turn["utterance"], turn.get("frames") or []
     if speaker not in ROLE_OF:
-        raise DialogueError(f"turn {number} has the speaker {speaker!r}; expected USER or SYSTEM")
+        found = shown(speaker)
+        raise DialogueError(f"turn {number} has the speaker {found}; expected USER or SYSTEM")
     return Message(
         role=ROLE_OF[speaker],
         content=content,
@@ -94,7 +105,7 @@ def _entities(content: str, frames: list[Json]) -> list[Entity]:
 def _entity(content: str, span: Json, frame: Json) -> Entity:
     start, end = span["start"], span["exclusive_end"]
     if not 0 <= start < end <= len(content):
-        reason = f"slot {span['slot']!r} spans {start}:{end} of {len(content)} characters"
+        reason = f"slot {shown(span['slot'])} spans {start}:{end} of {len(content)} characters"
         raise DialogueError(reason)
     text = content[start:end]
     return Entity(span["slot"], start, end, text, _canonical(span["slot"], text, frame))
@@ -110,14 +121,14 @@ def _canonical(slot: str, text: str, frame: Json) -> str:
     return text
 
 
-def _goal(record: Json) -> dict[str, Any]:
+def _goal(record: Json, prefix_slots: bool) -> dict[str, Any]:
     frames = [frame for turn in record["turns"] for frame in turn.get("frames") or []]
     services = record.get("services") or []
     slots: dict[str, str] = {}
     for frame in frames:
         # of several values of a slot the first: the others are spellings of the same one
         values = (frame.get("state") or {}).get("slot_values") or {}
-        prefix = f"{frame['service']}." if len(services) > 1 else ""
+        prefix = f"{frame['service']}." if prefix_slots and len(services) > 1 else ""
         slots |= {prefix + slot: str(known[0]) for slot, known in values.items() if known}
     intents = list(dict.fromkeys(_intents(frames)))
     return {"intent": ", ".join(intents), "slots": slots, "services": list(services)}
