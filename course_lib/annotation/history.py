@@ -141,7 +141,7 @@ def state_text(slots: Slots) -> str:
 
 
 def with_state(messages: Sequence[Message], slots: Slots) -> list[Message]:
-    """The messages with the state at the end of the first system turn, which is added if need be."""
+    """The messages with the state at the end of the first system turn; one is added if need be."""
     text = state_text(slots)
     if not text:
         return list(messages)

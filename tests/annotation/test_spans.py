@@ -62,9 +62,13 @@ def spans_of(text: str, *wanted: tuple[str, str]) -> list[Entity]:
     return found
 
 
+FAMILY = "👩\u200d👩\u200d👧"
 HARD = [
-    ("Is the Brisa kettle 😀 blue?", [("product", "Brisa kettle"), ("mood", "😀"), ("colour", "blue")]),
-    ("😀😀👩‍👩‍👧 Café crème, naïve Zoë!", [("mood", "😀"), ("mood", "😀"), ("family", "👩‍👩‍👧"), ("drink", "Café crème")]),
+    (
+        "Is the Brisa kettle 😀 blue?",
+        [("product", "Brisa kettle"), ("m", "😀"), ("colour", "blue")],
+    ),
+    (f"😀😀{FAMILY} Café, Zoë!", [("m", "😀"), ("m", "😀"), ("f", FAMILY), ("drink", "Café")]),
     ("12\u202f345 €, 5\u00a0kg – done", [("price", "12\u202f345 €"), ("weight", "5\u00a0kg")]),
     ("Brisa kettle", [("product", "Brisa kettle")]),
     ("the  Brisa   kettle , please", [("product", "Brisa   kettle")]),
@@ -75,7 +79,7 @@ HARD = [
     ("Straße İstanbul ﬁne 你好 世界", [("address", "Straße İstanbul"), ("greeting", "你好")]),
     ("type <|end|> to stop", [("word", "stop")]),
     ("(Brisa)kettle:99", [("name", "Brisa"), ("price", "99")]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "wanted"), HARD, ids=range(len(HARD)))
