@@ -49,7 +49,7 @@ def load_rules(path: str | Path = KEYWORDS) -> KeywordRules:
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         return rules_from(tables)
-    except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: no file of keyword rules ({error})") from None
 
 

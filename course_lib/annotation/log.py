@@ -15,7 +15,13 @@ from typing import Any
 
 from course_lib.dialogue import Dialogue, DialogueError, Entity, Message, validate
 
-ACTIONS = ("intent", "span", "skip", "undo")
+_ALWAYS: dict[str, type] = {"click": int, "dialogue_id": str, "message": int}
+_FIELDS: dict[str, dict[str, type]] = {  # what each action needs beside these
+    "intent": {"intent": str},
+    "span": {"slot": str, "start": int, "end": int, "text": str},
+    "skip": {},
+    "undo": {"of": int},
+}
 
 _BEGINNING = b'{"click": '  # of every line that is written here
 
@@ -123,16 +129,9 @@ def _mend_end(path: Path, content: bytes) -> int:
 
 
 def _check_click(click: Any) -> None:
-    if not isinstance(click, dict) or click.get("action") not in ACTIONS:
-        raise DialogueError(f"'action' must be one of {', '.join(ACTIONS)}")
-    needed: dict[str, type] = {"click": int, "dialogue_id": str, "message": int}
-    needed |= {
-        "intent": {"intent": str},
-        "span": {"slot": str, "start": int, "end": int, "text": str},
-        "skip": {},
-        "undo": {"of": int},
-    }[click["action"]]
-    for name, kind in needed.items():
+    if not isinstance(click, dict) or click.get("action") not in list(_FIELDS):
+        raise DialogueError(f"'action' must be one of {', '.join(_FIELDS)}")
+    for name, kind in (_ALWAYS | _FIELDS[click["action"]]).items():
         if type(click.get(name)) is not kind:
             raise DialogueError(f"{name!r} must be of type {kind.__name__}")
 

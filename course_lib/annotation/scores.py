@@ -65,8 +65,8 @@ def label_scores(true: Sequence[str], said: Sequence[str]) -> LabelScores:
     precision, recall, f1, number = (row.tolist() for row in rows)
     accuracy = float(accuracy_score(true, said))
     by_label = dict(zip(labels, zip(precision, recall, f1, number, strict=True), strict=True))
-    means = (float(np.mean(values)) for values in (precision, recall, f1))
-    return LabelScores(accuracy, *means, micro_f1=accuracy, by_label=by_label)
+    macro = [float(np.mean(values)) for values in (precision, recall, f1)]
+    return LabelScores(accuracy, macro[0], macro[1], macro[2], accuracy, by_label)
 
 
 # ---- counts

@@ -91,7 +91,7 @@ def test_keywords_beat_the_majority_on_the_shop():
 
 
 def test_tfidf_learns_and_is_seeded_and_gives_probabilities():
-    train = intent_pairs(examples(some("train", 150)))
+    train = intent_pairs(examples(some("train", 40)))
     texts = [text for text, _ in train[:40]]
     model, same = tfidf(train), tfidf(train)
     assert (model.predict_proba(texts) == same.predict_proba(texts)).all()

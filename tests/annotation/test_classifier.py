@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from course_lib.annotation.classifier import IntentClassifier, Tagger, fit, small_encoder
 from course_lib.annotation.spans import align
@@ -120,10 +122,11 @@ def test_one_function_trains_both_and_is_seeded(tokenizer, causal):
 
 
 def test_training_leaves_the_random_state_as_it_was(tokenizer):
+    model = classifier(tokenizer)
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    fit(classifier(tokenizer), TURNS, steps=2, rows=2)
+    fit(model, TURNS, steps=2, rows=2)
     assert torch.equal(torch.rand(1), expected)
 
 

@@ -29,15 +29,15 @@ def some(name: str, count: int):
 
 
 @pytest.fixture(scope="module")
-def tests():
+def sets():
     return {name: some(name, 8) for name in TESTS}
 
 
-def test_every_method_is_measured_on_every_set(tokenizer, tests):
+def test_every_method_is_measured_on_every_set(tokenizer, sets):
     base = tiny_gpt2()
     before = {name: value.clone() for name, value in base.state_dict().items()}
     methods = intent_methods(base, tokenizer, steps=2, rows=4)
-    table = compare_intents(some("train", 25), tests, methods, samples=50)
+    table = compare_intents(some("train", 25), sets, methods, samples=50)
     assert list(table.figures) == ["majority", "keywords", "TF-IDF", "base + head", "encoder"]
     assert all(tuple(row) == TESTS for row in table.figures.values())
     for row in table.figures.values():
@@ -50,20 +50,20 @@ def test_every_method_is_measured_on_every_set(tokenizer, tests):
     assert found.low > 0
 
 
-def test_the_figure_is_that_of_the_scores(tests):
+def test_the_figure_is_that_of_the_scores(sets):
     class Thanks:
         def predict(self, texts):
             return ["thanks" if "thank" in text.lower() else "ask_price" for text in texts]
 
-    table = compare_intents([], tests, {"by hand": lambda pairs: Thanks()}, samples=20)
-    asked = list(examples(tests["test_iid"]))
+    table = compare_intents([], sets, {"by hand": lambda pairs: Thanks()}, samples=20)
+    asked = list(examples(sets["test_iid"]))
     expected = label_scores([e.intent for e in asked], Thanks().predict(e.text for e in asked))
     assert table.figures["by hand"]["test_iid"].value == pytest.approx(expected.macro_f1)
 
 
-def test_entities_side_by_side(tokenizer, tests):
+def test_entities_side_by_side(tokenizer, sets):
     methods = entity_methods(tiny_gpt2(), tokenizer, steps=2, rows=4)
-    table = compare_entities(some("train", 60), tests, methods, samples=50)
+    table = compare_entities(some("train", 60), sets, methods, samples=50)
     assert list(table.figures) == ["gazetteer", "base + tags", "encoder + tags"]
     assert table.figures["gazetteer"]["test_iid"].value > 0.3
     assert str(table).startswith("strict F1")
