@@ -74,7 +74,9 @@ def _phrase(phrase: str) -> str:
 def _word(word: str) -> str:
     if word == "...":
         return word
-    return r"\w+" if word == "*" else re.escape(word).replace(r"\*", r"\w*")
+    if word == "*":
+        return r"\w+"
+    return re.escape(word).replace(r"\*", r"\w*").replace(r"\#", r"\d+")
 
 
 # ---- intents by scikit-learn

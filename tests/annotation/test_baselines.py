@@ -44,6 +44,8 @@ def some(name: str, count: int):
         (["change ... address"], "change a b c d e f g address", False),
         (["send * back"], "send it back", True),
         (["send * back"], "send it all back", False),
+        (["order #"], "about order 1234567890", True),
+        (["order #"], "about order one", False),
         (["why?"], "But why?", True),
         (["why?"], "whyx", False),
     ],
@@ -64,7 +66,7 @@ def test_groups_go_from_top_to_bottom():
 
 
 def test_our_rules_name_intents_of_the_shop_only():
-    known = {intent for _, intent in intent_pairs(examples(some("train", 2000)))}
+    known = {intent for _, intent in intent_pairs(examples(some("train", 800)))}
     rules = load_rules()
     named = {intent for group in rules.groups for intent, _ in group}
     assert named <= known and len(named) > 45
@@ -80,7 +82,7 @@ def test_a_broken_file_of_rules_is_named(tmp_path):
 
 def test_keywords_beat_the_majority_on_the_shop():
     train = intent_pairs(examples(some("train", 300)))
-    texts, true = zip(*intent_pairs(examples(some("dev", 250))), strict=True)
+    texts, true = zip(*intent_pairs(examples(some("dev", 120))), strict=True)
     most = label_scores(true, list(majority(train).predict(texts)))
     rules = label_scores(true, load_rules().predict(texts))
     assert most.accuracy < 0.2 and most.macro_f1 < 0.02
@@ -152,8 +154,8 @@ def test_it_learns_the_commonest_slot_and_value():
 
 
 def test_on_the_shop_it_knows_the_products_but_no_new_numbers():
-    learned = learn_gazetteer(entity_pairs(examples(some("train", 1500), with_intent=False)))
-    pairs = entity_pairs(examples(some("dev", 250), with_intent=False))
+    learned = learn_gazetteer(entity_pairs(examples(some("train", 800), with_intent=False)))
+    pairs = entity_pairs(examples(some("dev", 120), with_intent=False))
     said = learned.predict(text for text, _ in pairs)
     for slot, low, high in (("product", 0.95, 1.0), ("order_number", 0.0, 0.3)):
         kept = [
