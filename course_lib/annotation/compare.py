@@ -1,0 +1,175 @@
+"""Methods side by side: each learns from the same examples and is measured on each test set.
+
+A method for intents is a function from (text, intent) pairs to something with `predict(texts)`,
+one for entities from (text, spans) pairs to something whose `predict` gives spans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from course_lib.annotation.baselines import learn_gazetteer, load_rules, majority, tfidf
+from course_lib.annotation.labels import Example, entity_pairs, examples, intent_pairs
+from course_lib.annotation.scores import (
+    Interval,
+    Measure,
+    bootstrap,
+    bootstrap_difference,
+    entity_counts,
+    label_counts,
+    macro_f1,
+    micro_f1,
+)
+from course_lib.dialogue import Dialogue
+
+Method = Callable[[Sequence[tuple[str, Any]]], Any]
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What each method reached on each test set; `str()` is the table, methods down."""
+
+    measure: str
+    counts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    figures: dict[str, dict[str, Interval]] = field(default_factory=dict)
+
+    def difference(self, first: str, second: str, test: str, seed: int = 0) -> Interval:
+        """How much better the first method is than the second, on the same resamples."""
+        rows = (self.counts[first][test], self.counts[second][test])
+        return bootstrap_difference(*rows, measure=MEASURES[self.measure], seed=seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rounded figures for JSON: {method: {test: [value, low, high]}}."""
+        return {
+            method: {
+                test: [round(x, 4) for x in (found.value, found.low, found.high)]
+                for test, found in row.items()
+            }
+            for method, row in self.figures.items()
+        }
+
+    def __str__(self) -> str:
+        tests = next(iter(self.figures.values()), {})
+        lines = [f"{self.measure:<16}" + "".join(f"{test:<26}" for test in tests)]
+        for method, row in self.figures.items():
+            lines.append(f"{method:<16}" + "".join(f"{found!s:<26}" for found in row.values()))
+        return "\n".join(line.rstrip() for line in lines)
+
+
+MEASURES: dict[str, Measure] = {"macro-F1": macro_f1, "strict F1": micro_f1}
+
+
+def compare_intents(
+    train: Sequence[Dialogue],
+    tests: Mapping[str, Sequence[Dialogue]],
+    methods: Mapping[str, Method],
+    samples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Macro-F1 of each method on the customers' turns of each test set, with 95% intervals."""
+    pairs = intent_pairs(examples(train))
+    asked = {test: list(examples(dialogues)) for test, dialogues in tests.items()}
+
+    def count(found: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
+        return label_counts(_ids(found), [str(e.intent) for e in found], said)
+
+    return _compare("macro-F1", pairs, asked, methods, count, samples, seed)
+
+
+def compare_entities(
+    train: Sequence[Dialogue],
+    tests: Mapping[str, Sequence[Dialogue]],
+    methods: Mapping[str, Method],
+    samples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Strict F1 of each method's spans in customers' turns, with 95% intervals."""
+    pairs = entity_pairs(examples(train, with_intent=False))
+    asked = {t: list(examples(dialogues, with_intent=False)) for t, dialogues in tests.items()}
+
+    def count(found: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
+        return entity_counts(_ids(found), [e.entities for e in found], said)
+
+    return _compare("strict F1", pairs, asked, methods, count, samples, seed)
+
+
+def _ids(found: Sequence[Example]) -> list[str]:
+    return [example.dialogue_id for example in found]
+
+
+def _compare(
+    measure: str,
+    pairs: Sequence[tuple[str, Any]],
+    asked: Mapping[str, Sequence[Example]],
+    methods: Mapping[str, Method],
+    count: Callable[[Sequence[Example], Sequence[Any]], np.ndarray],
+    samples: int,
+    seed: int,
+) -> Comparison:
+    table = Comparison(measure)
+    for name, learn in methods.items():
+        model = learn(pairs)
+        counts = {
+            test: count(found, list(model.predict([example.text for example in found])))
+            for test, found in asked.items()
+        }
+        table.counts[name] = counts
+        table.figures[name] = {
+            test: bootstrap(rows, MEASURES[measure], samples, seed) for test, rows in counts.items()
+        }
+    return table
+
+
+# ---- the methods of the chapter
+
+
+def intent_methods(
+    base: Any, tokenizer: Any, steps: int = 200, seed: int = 0, **options: Any
+) -> dict[str, Method]:
+    """Majority, keywords, TF-IDF, our base with a head, a small encoder with one.
+
+    `base` is a causal language model; it is copied and stays as it is. `options` go to
+    `classifier.fit`, for both models alike.
+    """
+    from course_lib.annotation.classifier import IntentClassifier, fit, small_encoder
+
+    def with_head(body: Any, causal: bool, pairs: Sequence[tuple[str, Any]]) -> Any:
+        labels = sorted({intent for _, intent in pairs})
+        model = IntentClassifier(body, tokenizer, labels, causal, seed)
+        return fit(model, pairs, steps, seed=seed, **options)
+
+    def encoder() -> Any:
+        return small_encoder(tokenizer, base.config, seed).to(base.device)
+
+    return {
+        "majority": majority,
+        "keywords": lambda pairs: load_rules(),
+        "TF-IDF": tfidf,
+        "base + head": lambda pairs: with_head(deepcopy(base.base_model), True, pairs),
+        "encoder": lambda pairs: with_head(encoder(), False, pairs),
+    }
+
+
+def entity_methods(
+    base: Any, tokenizer: Any, steps: int = 200, seed: int = 0, **options: Any
+) -> dict[str, Method]:
+    """The gazetteer, and taggers on our base and on a small encoder."""
+    from course_lib.annotation.classifier import Tagger, fit, small_encoder
+
+    def tagger(body: Any, pairs: Sequence[tuple[str, Any]]) -> Any:
+        slots = sorted({entity.slot for _, entities in pairs for entity in entities})
+        return fit(Tagger(body, tokenizer, slots, seed), pairs, steps, seed=seed, **options)
+
+    def encoder() -> Any:
+        return small_encoder(tokenizer, base.config, seed).to(base.device)
+
+    return {
+        "gazetteer": learn_gazetteer,
+        "base + tags": lambda pairs: tagger(deepcopy(base.base_model), pairs),
+        "encoder + tags": lambda pairs: tagger(encoder(), pairs),
+    }
