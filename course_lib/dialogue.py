@@ -267,6 +267,8 @@ def parse_line(text: str) -> Dialogue:
         raise DialogueError(f"broken JSON at character {error.pos}: {error.msg}") from None
     except RecursionError:
         raise DialogueError("the JSON is nested too deeply") from None
+    except ValueError as error:  # a number of more digits than Python turns into an integer
+        raise DialogueError(f"broken JSON: {error}") from None
     return Dialogue.from_dict(record)
 
 
@@ -316,7 +318,13 @@ def _refuse(
     if rejects is None:
         raise DialogueError(error.reason, path, line, error.dialogue_id) from None
     text = raw.decode("utf-8", errors="backslashreplace").rstrip("\r\n")
-    rejects.append(Reject(str(path), line, error.dialogue_id, error.reason, text))
+    name = None if error.dialogue_id is None else _spelled(error.dialogue_id)
+    rejects.append(Reject(str(path), line, name, _spelled(error.reason), text))
+
+
+def _spelled(text: str) -> str:
+    """The text with half surrogate pairs spelled out, so that any file can hold it."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def write_dialogues(dialogues: Iterable[Dialogue], path: str | Path) -> int:

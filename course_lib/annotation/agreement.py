@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
+import krippendorff
 
 LEVELS = ("nominal", "ordinal", "interval")
 
@@ -53,7 +53,8 @@ def krippendorff_alpha(
     `ratings` has a row for each annotator and a column for each item; None or NaN is missing, and
     items with one rating do not count. `level`: "nominal" (labels), "ordinal" (ranks; `order` names
     them from low to high where sorting does not), "interval" (numbers). Not a number when all
-    ratings are the same. Source: Krippendorff (2011), Computing Krippendorff's alpha-reliability.
+    ratings are the same. Computed by the `krippendorff` package. Source: Krippendorff (2011),
+    Computing Krippendorff's alpha-reliability.
     """
     if level not in LEVELS:
         raise ValueError(f"level {level!r}: choose from {', '.join(LEVELS)}")
@@ -61,11 +62,15 @@ def krippendorff_alpha(
     if not items:
         raise ValueError("no item has two ratings, so there is nothing to compare")
     values = _ordered({value for item in items for value in item}, order, level)
-    pairs = _coincidences(items, values)
-    totals = pairs.sum(axis=0)
-    distance = _distances(values, totals, level)
-    expected = (np.outer(totals, totals) * distance).sum() / (totals.sum() - 1)
-    return float(1 - (pairs * distance).sum() / expected) if expected else float("nan")
+    if len(values) < 2:
+        return float("nan")
+    numbers = values if level == "interval" else list(range(len(values)))
+    counts = [[item.count(value) for value in values] for item in items]
+    return float(
+        krippendorff.alpha(
+            value_counts=counts, value_domain=numbers, level_of_measurement=level
+        )
+    )
 
 
 def _by_item(ratings: Ratings) -> list[list[Any]]:
@@ -94,27 +99,6 @@ def _ordered(values: set[Any], order: Sequence[Hashable] | None, level: str) -> 
     if unknown:
         raise ValueError(f"not in the order: {', '.join(unknown)}")
     return [value for value in order if value in values]
-
-
-def _coincidences(items: Sequence[Sequence[Any]], values: Sequence[Any]) -> np.ndarray:
-    """(V, V): how often two values meet on an item, each item weighing by its ratings."""
-    place = {value: i for i, value in enumerate(values)}
-    pairs = np.zeros((len(values), len(values)))
-    for item in items:
-        counts = np.zeros(len(values))
-        for value in item:
-            counts[place[value]] += 1
-        pairs += (np.outer(counts, counts) - np.diag(counts)) / (len(item) - 1)
-    return pairs
-
-
-def _distances(values: Sequence[Any], totals: np.ndarray, level: str) -> np.ndarray:
-    """(V, V) squared differences between values."""
-    if level == "nominal":
-        return 1.0 - np.eye(len(values))
-    ranks = totals.cumsum() - totals / 2  # half of a value's own ratings, and all between
-    numbers = np.array(values, dtype=float) if level == "interval" else ranks
-    return (numbers[:, None] - numbers[None, :]) ** 2
 
 
 # ---- annotators by name

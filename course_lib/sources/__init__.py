@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from course_lib.dialogue import Dialogue, DialogueError, Reject, parse_line, read_dialogues
+from course_lib.dialogue import Dialogue, DialogueError, Reject, read_dialogues
 from course_lib.sources.abcd import read_abcd
 from course_lib.sources.alpaca import read_alpaca
 from course_lib.sources.banking77 import read_banking77
@@ -24,7 +24,6 @@ from course_lib.sources.crosswoz import read_crosswoz
 from course_lib.sources.hub import read_hub
 from course_lib.sources.messages import read_messages
 from course_lib.sources.multiwoz import read_multiwoz
-from course_lib.sources.records import LONGEST_REASON, printable
 from course_lib.sources.sgd import read_sgd
 from course_lib.sources.sharegpt import read_sharegpt
 
@@ -32,18 +31,7 @@ Reader = Callable[..., Iterator[Dialogue]]
 
 
 def _read_shop(path: Path, rejects: list[Reject] | None = None) -> Iterator[Dialogue]:
-    return read_dialogues(path, rejects, _parse)
-
-
-def _parse(text: str) -> Dialogue:
-    """`parse_line`, for which a number of too many digits and an odd id are bad lines too."""
-    try:
-        return parse_line(text)
-    except DialogueError as error:
-        name = error.dialogue_id and printable(error.dialogue_id, LONGEST_REASON)
-        raise DialogueError(error.reason, dialogue_id=name) from None
-    except ValueError as error:
-        raise DialogueError(f"broken JSON: {error}") from None
+    return read_dialogues(path, rejects)
 
 
 SOURCES: dict[str, Reader] = {

@@ -213,7 +213,7 @@ class Chat:
         # column-reverse keeps the end of the conversation in view while it grows
         outer = f"display: flex; flex-direction: column-reverse; max-height: {_HEIGHT}"
         turns = "".join(_bubble(turn) for turn in list(self.turns[name]))
-        title = f"<b>{_escaped(name)}</b>" if len(self.models) > 1 else ""
+        title = f"<b>{escaped(name)}</b>" if len(self.models) > 1 else ""
         return (
             f'<div style="flex: 1 1 0; min-width: 0">{title}'
             f'<div style="{outer}; overflow-y: auto; border: 1px solid #bbb; min-height: 6em; '
@@ -228,11 +228,11 @@ def _bubble(turn: Turn) -> str:
         "padding: 0.3em 0.6em; border-radius: 0.5em; white-space: pre-wrap; "
         "overflow-wrap: anywhere; line-height: 1.35"
     )
-    note = f'<div style="font-size: 85%"><i>{_escaped(turn.note)}</i></div>' if turn.note else ""
-    return f'<div class="chat-{turn.role}" style="{style}">{_escaped(turn.content)}{note}</div>'
+    note = f'<div style="font-size: 85%"><i>{escaped(turn.note)}</i></div>' if turn.note else ""
+    return f'<div class="chat-{turn.role}" style="{style}">{escaped(turn.content)}{note}</div>'
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text for HTML; half surrogate pairs cannot travel to the browser and become "?"."""
     return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
 

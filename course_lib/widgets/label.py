@@ -17,7 +17,7 @@ import ipywidgets as widgets
 from course_lib.annotation.labels import Example, examples
 from course_lib.annotation.log import LabelLog, Labels, Place
 from course_lib.dialogue import Dialogue, Entity
-from course_lib.widgets.chat import _escaped
+from course_lib.widgets.chat import escaped
 
 _MARK = "background: #ffe9a8; color: #111; border-radius: 0.3em; padding: 0 0.2em"
 _BOX = (
@@ -159,14 +159,14 @@ class Label:
     def _draw(self, said: str = "") -> None:
         item, labels, now = self.items[self.at], self.log.labels(), self.current
         done = sum(labels.get(_place(each), Labels()).done for each in self.items)
-        history = "".join(f"{_escaped(m.role)}: {_escaped(m.content)}\n" for m in item.history)
+        history = "".join(f"{escaped(m.role)}: {escaped(m.content)}\n" for m in item.history)
         message = _marked(item.text, now.entities)
         self.page.value = (
-            f'<div style="{_BOX}"><i>{history}</i><b>{_escaped(_title(item))}: {message}</b></div>'
+            f'<div style="{_BOX}"><i>{history}</i><b>{escaped(_title(item))}: {message}</b></div>'
         )
         label = now.intent or ("skipped" if now.skipped else "no intent yet")
         parts = [f"{done} of {len(self.items)} done", f"this one: {label}", said]
-        self.status.value = _escaped(" · ".join(part for part in parts if part))
+        self.status.value = escaped(" · ".join(part for part in parts if part))
         for name, button in self.intent_buttons.items():
             button.button_style = "success" if name == now.intent else ""
 
@@ -184,11 +184,11 @@ def _marked(text: str, entities: Iterable[Entity]) -> str:
     parts, at = [], 0
     for entity in sorted(entities, key=lambda e: e.start):
         if entity.start >= at and text[entity.start : entity.end] == entity.text:
-            slot = f"<small> {_escaped(entity.slot)}</small>"
-            parts.append(_escaped(text[at : entity.start]))
-            parts.append(f'<span style="{_MARK}">{_escaped(entity.text)}{slot}</span>')
+            slot = f"<small> {escaped(entity.slot)}</small>"
+            parts.append(escaped(text[at : entity.start]))
+            parts.append(f'<span style="{_MARK}">{escaped(entity.text)}{slot}</span>')
             at = entity.end
-    return "".join([*parts, _escaped(text[at:])])
+    return "".join([*parts, escaped(text[at:])])
 
 
 def _plain(text: str) -> str:

@@ -56,18 +56,6 @@ def test_alpha_is_that_of_the_published_examples(ratings, level, alpha):
     assert krippendorff_alpha(ratings, level) == pytest.approx(alpha, abs=5e-4)
 
 
-def test_alpha_is_that_of_nltk_where_it_is_there():
-    task = pytest.importorskip("nltk.metrics.agreement").AnnotationTask(
-        [
-            (f"c{coder}", str(item), value)
-            for coder, row in enumerate(FOUR)
-            for item, value in enumerate(row)
-            if value is not None
-        ]
-    )
-    assert krippendorff_alpha(FOUR) == pytest.approx(task.alpha())
-
-
 def by_pairs(ratings, distance) -> float:
     """Alpha the long way: mean distance within items over mean distance of any two ratings."""
     items = [[v for v in column if v is not None] for column in zip(*ratings, strict=True)]

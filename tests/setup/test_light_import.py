@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 HEAVY = {"torch", "transformers", "datasets", "numpy", "matplotlib", "ipywidgets", "sklearn"}
-LIGHT = ("course_lib", "course_lib.dialogue", "course_lib.cleaning", "course_lib.sources")
+LIGHT = (
+    "course_lib",
+    "course_lib.dialogue",
+    "course_lib.sources",
+    "course_lib.cleaning",
+    "course_lib.annotation",
+)
 
 
 def heavy_after(statement: str, root: Path) -> set[str]:
