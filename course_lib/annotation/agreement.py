@@ -67,9 +67,7 @@ def krippendorff_alpha(
     numbers = values if level == "interval" else list(range(len(values)))
     counts = [[item.count(value) for value in values] for item in items]
     return float(
-        krippendorff.alpha(
-            value_counts=counts, value_domain=numbers, level_of_measurement=level
-        )
+        krippendorff.alpha(value_counts=counts, value_domain=numbers, level_of_measurement=level)
     )
 
 
