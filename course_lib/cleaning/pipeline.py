@@ -35,6 +35,7 @@ from course_lib.cleaning.unsafe import drop_unsafe
 from course_lib.dialogue import Dialogue, Reject
 
 CHUNK = 200  # dialogues that a process gets at once
+FATES = ("altered", "set aside", "flagged")  # what a step can do to a dialogue
 STEPS = (
     "repair_text",
     "strip_mail",
@@ -149,6 +150,24 @@ class CleaningReport:
             "altered": len(self.altered),
             "flags": sum(change.is_flag for change in self.changes),
         } | dict(sorted(by_step.items()))
+
+    def by_step(self) -> dict[str, dict[str, int]]:
+        """For each step that did anything, in the order they ran, how many dialogues it treated.
+
+        "altered" and "flagged" count those that were kept in the end, "set aside" all it took out;
+        the sum of "set aside" over the steps is the number of rejected ones.
+        """
+        kept = {dialogue.id for dialogue in self.kept}
+        treated: dict[str, dict[str, set[Any]]] = defaultdict(lambda: {f: set() for f in FATES})
+        for change in self.changes:
+            if change.dialogue_id in kept:
+                fate = "flagged" if change.is_flag else "altered"
+                treated[change.step][fate].add(change.dialogue_id)
+        for number, rejected in enumerate(self.rejected):
+            treated[rejected.step]["set aside"].add(number)
+        order = {name: place for place, name in enumerate(("read", *STEPS))}
+        names = sorted(treated, key=lambda name: order.get(name, len(order)))
+        return {name: {fate: len(treated[name][fate]) for fate in FATES} for name in names}
 
     def to_dict(self) -> dict[str, Any]:
         """What a report file holds: counts, every change, every rejection (without its text)."""

@@ -586,6 +586,21 @@ def test_every_dialogue_is_accounted_for_once() -> None:
         validate(dialogue)
 
 
+def test_the_counts_of_each_step_are_dialogues_and_add_up() -> None:
+    pair = [talk(*LONG, "Order 3348917502.", name=name) for name in ("one", "two")]
+    pair[1].messages[4].content = "Order 3348917503."
+    twice = talk("Tea &amp; milk, is that on?", "Both &amp; sugar.", name="twice")
+    unreadable = [Reject("raw.jsonl", 17, None, "broken JSON", "{")]
+    report = clean([*mixed()[2:], *pair, twice], unreadable=unreadable)
+    by_step = report.by_step()
+    assert by_step["repair_text"] == {"altered": 2, "set aside": 0, "flagged": 0}
+    assert by_step["drop_loops"] == {"altered": 0, "set aside": 1, "flagged": 0}
+    assert by_step["deduplicate"] == {"altered": 0, "set aside": 0, "flagged": 1}
+    assert list(by_step)[0] == "read" and list(by_step)[-1] == "deduplicate"
+    assert sum(row["set aside"] for row in by_step.values()) == len(report.rejected)
+    assert CleaningReport().by_step() == {}
+
+
 def test_the_table_tells_counts_steps_and_an_example() -> None:
     table = clean(mixed(), unreadable=[Reject("raw", 17, None, "broken JSON", "{")]).table()
     for piece in ("kept", "redact_personal_data", "deduplicate", "line 17", "loop", "copy"):
