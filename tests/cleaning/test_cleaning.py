@@ -587,8 +587,7 @@ def test_every_dialogue_is_accounted_for_once() -> None:
 
 
 def test_the_counts_of_each_step_are_dialogues_and_add_up() -> None:
-    pair = [talk(*LONG, "Order 3348917502.", name=name) for name in ("one", "two")]
-    pair[1].messages[4].content = "Order 3348917503."
+    pair = [talk(f"Order 334891750{n}.", *LONG[1:], name=f"pair {n}") for n in (1, 2)]
     twice = talk("Tea &amp; milk, is that on?", "Both &amp; sugar.", name="twice")
     unreadable = [Reject("raw.jsonl", 17, None, "broken JSON", "{")]
     report = clean([*mixed()[2:], *pair, twice], unreadable=unreadable)
