@@ -21,6 +21,7 @@ from course_lib.cleaning import (
     changes,
     check_roles,
     clean,
+    config,
     deduplicate,
     drop_empty_turns,
     drop_loops,
@@ -30,7 +31,6 @@ from course_lib.cleaning import (
     find_swapped_roles,
     jaccard,
     move_span,
-    pipeline,
     redact_personal_data,
     remove_leaks,
     repair_text,
@@ -38,10 +38,11 @@ from course_lib.cleaning import (
     role_odds,
     shingles,
 )
-from course_lib.cleaning.duplicates import _dialogue_text
+from course_lib.cleaning.duplicates import dialogue_text
 from course_lib.cleaning.habits import _breaks_off
 from course_lib.dialogue import Dialogue, Entity, Message, Reject, read_dialogues, validate
 from course_lib.sources import read_source
+from tests.cleaning.talks import LONG, LOOPS, mixed, shop_talks, talk
 
 REPO = Path(__file__).resolve().parents[2]
 SAMPLES = Path(os.environ.get("COURSE_SAMPLES", REPO.parent / "shared" / "samples"))
@@ -52,11 +53,6 @@ def real(name: str) -> list[Dialogue]:
     if not (SAMPLES / name).is_dir():
         pytest.skip(f"no real {name} files in {SAMPLES}; set COURSE_SAMPLES to their folder")
     return list(read_source(name, SAMPLES / name))
-
-
-def talk(*turns: str, name: str = "d1", first: str = "user") -> Dialogue:
-    roles = ["user", "assistant"] if first == "user" else ["assistant", "user"]
-    return Dialogue(name, [Message(roles[n % 2], text) for n, text in enumerate(turns)])
 
 
 def marked(text: str, part: str, value: str | None = None, slot: str = "product") -> Message:
@@ -258,14 +254,6 @@ def test_real_orders_of_speakers_are_fine(roles: list[str]) -> None:
     assert check_roles(dialogue) == (dialogue, [])
 
 
-LOOPS = [
-    "I can help. I can help. I can help! I can help.",
-    "the lamp is on the lamp is on the lamp is on the lamp is on",
-    "Sure: press it, press it, press it, press it.",
-    "yes " * 8,
-    "Hold the button. Good luck. " * 4,
-    "Gladly. Gladly. Gladly. Gladly.",
-]
 NO_LOOPS = [
     "I can help. I can help. I can help!",
     "no no no no, that is fine",
@@ -381,13 +369,6 @@ def test_without_the_allow_list_our_hotline_would_go() -> None:
 
 # --- deduplicate, remove_leaks --------------------------------------------------------------
 
-LONG = (
-    "Hello, my kettle will not switch on any more, and I have tried two different sockets.",
-    "I am sorry to hear that. Does the light at the base come on when you lift the lid?",
-    "It does come on, but only for a moment, and then it goes out again.",
-    "Then the contact below the jug needs cleaning; a dry cloth is enough. Anything else?",
-)
-
 
 def test_exact_copies_name_the_first() -> None:
     loud = [text.upper().replace(",", " -- ") for text in LONG]
@@ -407,7 +388,7 @@ def test_the_same_words_by_other_speakers_are_no_copy() -> None:
 def test_near_copies_go_and_the_threshold_counts() -> None:
     typo = [LONG[0].replace("switch", "swich"), *LONG[1:]]
     pair = [talk(*LONG, name="a"), talk(*typo, name="b")]
-    alike = jaccard(shingles(_dialogue_text(pair[0])), shingles(_dialogue_text(pair[1])))
+    alike = jaccard(shingles(dialogue_text(pair[0])), shingles(dialogue_text(pair[1])))
     assert 0.9 < alike < 1
     assert [r.equals for r in deduplicate(pair, 0.9)[1]] == ["a"]
     assert deduplicate(pair, min(1.0, alike + 0.001))[1] == []
@@ -494,14 +475,6 @@ def test_a_copy_that_says_more_is_still_a_copy() -> None:
 # --- find_swapped_roles, find_cut_replies -------------------------------------------------
 
 
-def shop_talks(count: int = 40) -> list[Dialogue]:
-    rng = random.Random(8)
-    asked = ["I want to send back my lamp", "my kettle leaks", "can you cancel my order please"]
-    said = ["Which order number is it?", "I am sorry about that.", "I have noted it for you."]
-    turns = [[rng.choice(asked), rng.choice(said)] for _ in range(2 * count)]
-    return [talk(*turns[2 * n], *turns[2 * n + 1], name=f"t{n}") for n in range(count)]
-
-
 def swapped(dialogue: Dialogue) -> Dialogue:
     other = {"user": "assistant", "assistant": "user"}
     return replace(dialogue, messages=[replace(m, role=other[m.role]) for m in dialogue.messages])
@@ -553,18 +526,6 @@ def test_final_marks(end: str) -> None:
 
 
 # --- the whole ------------------------------------------------------------------------------
-
-
-def mixed() -> list[Dialogue]:
-    return [
-        talk(*LONG, name="a"),
-        talk(*LONG, name="copy"),
-        talk("caf\u00c3\u00a9 &amp; bar?", "Yes.", name="broken"),
-        talk("hi", LOOPS[0], name="loop"),
-        talk("only me", name="alone"),
-        talk("", " ", name="empty"),
-        talk("call me on 07700 900123", "I will.", name="phone"),
-    ]
 
 
 def test_every_dialogue_is_accounted_for_once() -> None:
@@ -633,7 +594,7 @@ def _keep_all(dialogue: Dialogue) -> tuple[Dialogue, list[Change]]:
 
 @pytest.mark.parametrize("name", ["repair_text", "drop_empty_turns", "check_roles"])
 def test_a_step_that_does_nothing_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, name, _keep_all)
+    monkeypatch.setattr(config, name, _keep_all)
     with pytest.raises(AssertionError):
         test_every_dialogue_is_accounted_for_once()
 
