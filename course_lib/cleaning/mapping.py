@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,9 @@ class RecordCleaner:
 
     config: CleaningConfig = field(default_factory=CleaningConfig)
 
-    def __call__(self, row: Row) -> Row:
+    def __call__(self, given: Mapping[str, Any]) -> Row:
         """Raises DialogueError for a row that is no dialogue record."""
+        row = dict(given)  # `datasets` gives its own kind of mapping
         dialogue = Dialogue.from_dict(_without_gaps(row))
         cleaned, changes = run_steps(dialogue, self.config.dialogue_steps())
         told = [f"{change.step}: {change.reason}" for change in changes]

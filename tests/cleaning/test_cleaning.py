@@ -6,6 +6,7 @@ import copy
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -626,10 +627,16 @@ def test_cleaning_harms_under_one_percent_of_real_dialogues() -> None:
     report = clean(dialogues)
     harmed = len(report.rejected) + len(report.altered)
     assert harmed < 0.01 * len(dialogues)
-    said = {d.id: [m.content for m in d.messages] for d in dialogues}
+    before = {dialogue.id: dialogue for dialogue in dialogues}
+    spans = 0
     for dialogue in report.kept:
+        old = before[dialogue.id]
         if dialogue.id not in report.altered:
-            assert [m.content for m in validate(dialogue).messages] == said[dialogue.id]
+            assert texts(dialogue) == texts(old)
+        valid = [len(message.entities) for message in validate(dialogue).messages]
+        assert valid == [len(message.entities) for message in old.messages]
+        spans += sum(valid)
+    assert spans > 1_000
 
 
 def test_defects_planted_in_real_dialogues_are_found() -> None:
@@ -654,10 +661,12 @@ def test_defects_planted_in_real_dialogues_are_found() -> None:
 
 def test_repeated_closings_of_real_dialogues_are_kept() -> None:
     dialogues = real("sgd")
-    turns = [message.content for dialogue in dialogues for message in dialogue.messages]
-    assert len(turns) - len(set(turns)) > 100
-    kept = [m.content for d in clean(dialogues).kept for m in d.messages]
-    assert len(kept) - len(set(kept)) > 0.98 * (len(turns) - len(set(turns)))
+    said = Counter(message.content for dialogue in dialogues for message in dialogue.messages)
+    assert sum(count - 1 for count in said.values()) > 100
+    turns = {dialogue.id: len(dialogue.messages) for dialogue in dialogues}
+    report = clean(dialogues)
+    assert [d.id for d in report.kept if len(d.messages) != turns[d.id]] == []
+    assert [r.dialogue_id for r in report.rejected if r.step == "deduplicate"] == []
 
 
 def test_no_order_or_account_number_of_real_dialogues_is_redacted() -> None:

@@ -79,13 +79,15 @@ def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
 
 
 def test_copies_near_copies_and_minimal_pairs_fare_as_with_the_exact_index() -> None:
-    typo = [LONG[0].replace("switch", "swich"), *LONG[1:]]
-    order = [f"{LONG[0]} Order 3348917502.", *LONG[1:]]
-    talks = [talk(*LONG, name="a"), talk(*LONG, name="b"), talk(*typo, name="c")]
-    talks += [talk("Hi", "Hello", name="d"), talk(*order, name="e")]
-    talks += [talk(*[t.replace("502", "503") for t in order], name="f")]
-    assert deduplicate(talks, near="lsh") == deduplicate(talks)
-    assert [r.dialogue_id for r in deduplicate(talks, near="lsh")[1]] == ["b", "c", "e"]
+    said = [f"{LONG[0]} Order 3348917502.", *LONG[1:]]
+    typo = [said[0].replace("switch", "swich"), *said[1:]]
+    other = [said[0].replace("502", "503"), *said[1:]]
+    talks = [talk(*said, name="a"), talk(*said, name="b"), talk(*typo, name="c")]
+    talks += [talk("Hi", "Hello", name="d"), talk(*other, name="e")]
+    found = deduplicate(talks, near="lsh")
+    assert found == deduplicate(talks)
+    assert [r.dialogue_id for r in found[1]] == ["b", "c"]
+    assert [flag.dialogue_id for flag in found[2]] == ["e"]
 
 
 def test_the_settings_choose_it_and_refuse_another() -> None:
