@@ -14,24 +14,18 @@ from course_lib.dialogue import read_dialogues
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 
+def raw_line(name: str, asked: str, said: str) -> str:
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    return json.dumps({"id": name, "messages": turns})
+
+
 def raw_file(folder: Path) -> Path:
     talks = [
         ("a", "Is the caf\u00c3\u00a9 open?", "Yes. Our hotline is 0800 555 0134."),
         ("b", "IS THE CAF\u00c9 OPEN?", "yes; our hotline is 0800 555 0134"),
         ("c", "Call me on 07700 900123", "I will."),
     ]
-    lines = [
-        json.dumps(
-            {
-                "id": name,
-                "messages": [
-                    {"role": "user", "content": asked},
-                    {"role": "assistant", "content": said},
-                ],
-            }
-        )
-        for name, asked, said in talks
-    ]
+    lines = [raw_line(*one) for one in talks]
     path = folder / "raw.jsonl"
     path.write_text("\n".join([*lines, '{"id": "d"']) + "\n", encoding="utf-8")
     return path
@@ -140,3 +134,47 @@ def test_two_processes_give_the_same_files(tmp_path: Path) -> None:
         results.append([(folder / n).read_bytes() for n in
                         ("clean.jsonl", "rejects.jsonl", "report.json")])  # fmt: skip
     assert results[0] == results[1]
+
+
+def test_a_stream_gives_the_same_files_and_says_what_it_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = []
+    for extra in ([], ["--stream"], ["--stream", "--processes", "2", "--near", "lsh"]):
+        folder = tmp_path / f"run{len(results)}"
+        folder.mkdir()
+        raw, report = str(raw_file(folder)), str(folder / "report.json")
+        held = folder / "held.jsonl"
+        held.write_text(raw_line("h", "Call me on [PHONE]", "I will."), encoding="utf-8")
+        options = [*places(folder), "--report", report, "--held-out", str(held), *extra]
+        assert main(["clean", raw, *options]) == 0
+        printed = capsys.readouterr().out
+        assert ("learned from each part" in printed) == bool(extra)
+        found = json.loads(Path(report).read_text(encoding="utf-8"))
+        assert bool(found.pop("notes", [])) == bool(extra)
+        files = [(folder / name).read_bytes() for name in ("clean.jsonl", "rejects.jsonl")]
+        results.append([*files, found])
+    assert results[0] == results[1] == results[2]
+    assert results[0][2]["counts"]["rejected by remove_leaks"] == 1
+
+
+def test_a_streams_report_is_scored_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger, report = tmp_path / "ledger.jsonl", tmp_path / "report.json"
+    entry = {"raw_line": 2, "id": "b", "kind": "copy", "action": "drop", "of": "a"}
+    ledger.write_text(json.dumps(entry) + "\n")
+    options = [*places(tmp_path), "--report", str(report), "--stream"]
+    assert main(["clean", str(raw_file(tmp_path)), *options]) == 0
+    capsys.readouterr()
+    files = ["--out", str(tmp_path / "clean.jsonl"), "--report", str(report)]
+    assert main(["score", str(ledger), *files, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["copy"]["exact"] == 1.0
+
+
+def test_near_copies_are_found_in_the_way_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = str(raw_file(tmp_path))
+    assert main(["clean", raw, *places(tmp_path), "--near", "lsh", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rejected by deduplicate"] == 1
+    assert main(["clean", raw, *places(tmp_path), "--near", "exact", "--stream"]) == 1
+    assert "leave out --stream or --near exact" in capsys.readouterr().err
