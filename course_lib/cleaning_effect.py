@@ -7,7 +7,7 @@ No step of the cleaning imports it, and nothing here is used to choose a setting
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from course_lib.cleaning import CleaningConfig, contact_key, find_personal_data
 from course_lib.cleaning_score import MENDED, read_ledger
 from course_lib.dialogue import Dialogue, Message
 from course_lib.generation import History, context_length, fitting_prompt
+from course_lib.metrics import FactQuestion
 from course_lib.training import Record, train
-from course_lib.transfer import Run, Share, config_from, new_model
+from course_lib.transfer import Run, Share, ask, config_from, new_model
 
 STEPS = 150
 ROW_LENGTH = 256  # tokens; the same for all data, so that every run sees as many
@@ -141,6 +142,37 @@ def loss_difference(one: Losses, other: Losses) -> Interval:
     return bootstrap_difference(one, other, nats_per_token)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Runs measured on the same dialogues and questions; `str()` is the table."""
+
+    losses: dict[str, Losses]
+    facts: dict[str, Share]
+
+    def difference(self, one: str, other: str) -> Interval:
+        """How much higher the first run's loss is than the second's."""
+        return loss_difference(self.losses[one], self.losses[other])
+
+    def __str__(self) -> str:
+        names = list(self.losses)
+        lines = [
+            f"{name:<9}loss {loss(self.losses[name])}   exact facts {self.facts[name]}"
+            for name in names
+        ]
+        for one, other in zip(names, names[1:], strict=False):
+            lines.append(f"loss, {one} minus {other}: {self.difference(one, other)}")
+        return "\n".join(lines)
+
+
+def measure_runs(
+    runs: Mapping[str, Run], held_out: Sequence[Dialogue], questions: Sequence[FactQuestion]
+) -> Measured:
+    """Held-out loss and exact facts of each run."""
+    losses = {name: dialogue_losses(run, held_out) for name, run in runs.items()}
+    facts = {name: ask(run.model, run.tokenizer, questions)[0] for name, run in runs.items()}
+    return Measured(losses, facts)
+
+
 # ---- damaged replies, on which a model that was never shown any should be surprised
 
 
@@ -174,6 +206,14 @@ def probes(found: Iterable[Dialogue]) -> dict[str, list[Dialogue]]:
             messages = [*before, Message("assistant", text)]
             sets[name].append(replace(dialogue, messages=messages))
     return sets
+
+
+def surprise(runs: Mapping[str, Run], found: Iterable[Dialogue]) -> dict[str, dict[str, Interval]]:
+    """{damage: {run: nats per token of the damaged replies}}, for exchanges that were found."""
+    return {
+        damage: {name: loss(dialogue_losses(run, dialogues)) for name, run in runs.items()}
+        for damage, dialogues in probes(found).items()
+    }
 
 
 # ---- what a model says

@@ -26,13 +26,17 @@ from course_lib.cleaning_effect import (
     ideal_dialogues,
     loss,
     loss_difference,
+    measure_runs,
     probes,
+    surprise,
     trained_tokens,
     tune_on,
 )
 from course_lib.dialogue import Dialogue, Message
-from course_lib.metrics import held_out_loss
+from course_lib.metrics import fact_questions, held_out_loss
 from course_lib.models import prepare_for_chat
+from course_lib.transfer import fact_dialogue
+from course_lib.world.catalogue import Product
 from tests.tiny import ROOT, bpe_tokenizer, tiny_gpt2, toy_dialogues
 
 
@@ -147,6 +151,17 @@ def test_a_difference_is_paired() -> None:
     assert wide.high - wide.low > 0.1  # the dialogues differ far more than the models
 
 
+def test_runs_are_measured_side_by_side(run) -> None:
+    brisa = Product("Brisa", "kettle", "kettles", False, {"price": "39 euros"})
+    asked = fact_questions([fact_dialogue(brisa, "price", "{product}?", "{product}: {value}.")])
+    measured = measure_runs({"raw": run, "clean": run}, toy_dialogues(), asked)
+    difference = measured.difference("raw", "clean")
+    assert (difference.value, difference.low, difference.high) == (0.0, 0.0, 0.0)
+    lines = str(measured).splitlines()
+    assert lines[0].startswith("raw      loss ") and "exact facts 0.00" in lines[0]
+    assert lines[2] == "loss, raw minus clean: 0.000 (0.000 to 0.000)"
+
+
 # ---- damaged replies
 
 
@@ -181,6 +196,14 @@ def test_probes_differ_in_the_last_reply_only() -> None:
         assert said(dialogue)[:-1] == [("user", "Hi.")]
         assert dialogue.messages[-1].content == damaged("We can help you with that here.")[name]
         assert [message.train for message in dialogue.messages] == [False, True]
+
+
+def test_the_surprise_is_the_loss_on_each_damage(run) -> None:
+    found = exchanges([talk("a", "Hi.", "We can help you with that here.")])
+    rows = surprise({"one": run}, found)
+    assert tuple(rows) == DAMAGES
+    expected = loss(dialogue_losses(run, probes(found)["cut short"]))
+    assert rows["cut short"]["one"] == expected
 
 
 # ---- replies
