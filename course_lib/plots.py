@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from course_lib.cleaning.pipeline import CleaningReport
+    from course_lib.dialogue import Dialogue
 
 Record = Mapping[str, Any]
 
@@ -178,6 +179,13 @@ def side_by_side(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> View:
         for row in rows
     ]
     return View(page, "\n\n".join(blocks))
+
+
+def transcript(dialogue: Dialogue | None) -> str:
+    """A dialogue for a table's cell, one turn a line; one that is None was set aside."""
+    if dialogue is None:
+        return "(set aside)"
+    return "\n".join(f"{message.role}: {message.content}" for message in dialogue.messages)
 
 
 def _escaped(value: Any) -> str:

@@ -27,6 +27,7 @@ from course_lib.plots import (
     side_by_side,
     surprise_strip,
     token_strip,
+    transcript,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -237,6 +238,12 @@ def test_the_table_escapes():
 def test_the_table_needs_full_rows():
     with pytest.raises(ValueError, match="row 2 has 1 cells for 2 columns"):
         side_by_side([["a", "b"], ["c"]], ["x", "y"])
+
+
+def test_a_transcript_is_one_turn_a_line():
+    turns = [Message("user", "Hi."), Message("assistant", "Hello.")]
+    assert transcript(Dialogue("d", turns)) == "user: Hi.\nassistant: Hello."
+    assert transcript(None) == "(set aside)"
 
 
 class Screen:
