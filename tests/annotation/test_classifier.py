@@ -100,7 +100,7 @@ def test_long_texts_are_read_from_their_beginning(tokenizer):
 @pytest.mark.parametrize("causal", [True, False])
 def test_one_function_trains_both_and_is_seeded(tokenizer, causal):
     def fitted(seed):
-        losses = []
+        records = []
         model = fit(
             classifier(tokenizer, causal, seed),
             TURNS,
@@ -108,14 +108,19 @@ def test_one_function_trains_both_and_is_seeded(tokenizer, causal):
             rows=3,
             learning_rate=5e-3,
             seed=seed,
-            on_step=lambda step, loss: losses.append(loss),
+            on_record=records.append,
         )
-        return model, losses
+        return model, records
 
     texts = [text for text, _ in TURNS]
-    model, losses = fitted(0)
+    model, records = fitted(0)
+    losses = [record["loss"] for record in records]
     assert model.predict(texts) == [intent for _, intent in TURNS]
-    assert losses[-1] < 0.3 * losses[0] and len(losses) == 40
+    assert losses[-1] < 0.3 * losses[0]
+    assert [record["step"] for record in records] == list(range(1, 41))
+    rates = [record["lr"] for record in records]
+    assert max(rates) == rates[4] == 5e-3 and rates[0] < rates[4] > rates[-1] > 0
+    assert all(record["grad_norm"] > 0 for record in records)
     assert (model.predict_proba(texts) == fitted(0)[0].predict_proba(texts)).all()
     assert (model.predict_proba(texts) != fitted(1)[0].predict_proba(texts)).any()
     assert not model.training
