@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from course_lib import plots
+from course_lib.dialogue import Entity
 from course_lib.plots import (
     LivePlot,
     entity_text,
@@ -26,7 +27,6 @@ from course_lib.plots import (
     tag_strip,
     token_strip,
 )
-from course_lib.dialogue import Entity
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = [
