@@ -193,7 +193,7 @@ def test_tags_stand_below_their_tokens():
 def test_the_confusion_matrix_shows_its_counts():
     picture = plot_confusion(["a", "b"], [[3, 1], [0, 4]], "two")
     axis = picture.figure.axes[0]
-    assert repr(picture) == "<two: 2 labels, 7 of 8 on the diagonal>"
+    assert repr(picture) == "<two: 2 labels, true by said>"
     shown = {text.get_position(): text.get_text() for text in axis.texts}
     assert shown == {(0, 0): "3", (1, 0): "1", (1, 1): "4"}  # (said, true); empty cells stay empty
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("said", "true")

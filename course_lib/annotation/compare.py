@@ -6,7 +6,7 @@ one for entities from (text, spans) pairs to something whose `predict` gives spa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count as counting
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.annotation.baselines import learn_gazetteer, load_rules, majority, tfidf
-from course_lib.annotation.history import in_view, needed_slots, states
+from course_lib.annotation.history import Slots, in_view, needed_slots, states
 from course_lib.annotation.labels import Example, entity_pairs, examples, intent_pairs
 from course_lib.annotation.scores import (
     Interval,
@@ -32,6 +32,7 @@ from course_lib.dialogue import Dialogue, Message
 Method = Callable[[Sequence[tuple[str, Any]]], Any]
 OnRecord = Callable[[dict[str, float]], None]
 Show = Callable[[Sequence[Message]], Sequence[Message]]
+Needs = Callable[[Message, Slots], Slots]
 
 
 @dataclass(slots=True)
@@ -142,26 +143,45 @@ def _compare(
 
 
 def slots_in_view(
-    dialogues: Sequence[Dialogue], show: Show, read: Sequence[Dialogue] | None = None
+    dialogues: Sequence[Dialogue],
+    show: Show,
+    read: Sequence[Dialogue] | None = None,
+    needs: Needs = needed_slots,
 ) -> np.ndarray:
     """(D, 1, 3) counts: of the values that the agent's replies need, how many `show` leaves in.
 
-    A reply needs the values that the customer gave and it names. `show` gets the messages before
-    the reply; with `read` those of the same dialogues as somebody else, a tagger, annotated them.
+    `show` gets the messages before a reply; with `read` those of the same dialogues as somebody
+    else, a tagger, annotated them. `needs` says what a reply needs of what the customer has told.
     For `scores.bootstrap` with `micro_recall`.
     """
     pairs = zip(dialogues, read if read is not None else dialogues, strict=True)
     counts = np.zeros((len(dialogues), 1, 3), dtype=np.int64)
     for row, (dialogue, other) in enumerate(pairs):
-        known = states(dialogue.messages)
-        for turn, reply in enumerate(dialogue.messages):
-            if turn == 0 or reply.role != "assistant":
-                continue
-            before, shown = dialogue.messages[:turn], show(other.messages[:turn])
-            needed = needed_slots(reply, known[turn]).values()
-            seen = sum(in_view(shown, before, value) for value in needed)
-            counts[row, 0] += seen, seen, len(needed)
+        for _, _, seen in _looked_for(dialogue, other, show, needs):
+            counts[row, 0] += int(seen), int(seen), 1
     return counts
+
+
+def where_lost(
+    dialogues: Sequence[Dialogue], show: Show, needs: Needs = needed_slots
+) -> Iterator[tuple[Dialogue, int, str]]:
+    """(dialogue, number of the reply, value) wherever `show` leaves out what a reply needs."""
+    for dialogue in dialogues:
+        for turn, value, seen in _looked_for(dialogue, dialogue, show, needs):
+            if not seen:
+                yield dialogue, turn, value
+
+
+def _looked_for(
+    dialogue: Dialogue, other: Dialogue, show: Show, needs: Needs
+) -> Iterator[tuple[int, str, bool]]:
+    """(number of the reply, value that it needs, whether that is in view), in order."""
+    known = states(dialogue.messages)
+    for turn, reply in enumerate(dialogue.messages):
+        needed = needs(reply, known[turn]) if turn and reply.role == "assistant" else {}
+        if needed:
+            before, shown = dialogue.messages[:turn], list(show(other.messages[:turn]))
+            yield from ((turn, value, in_view(shown, before, value)) for value in needed.values())
 
 
 # ---- the methods of the chapter

@@ -177,6 +177,11 @@ def needed_slots(reply: Message, known: Slots) -> Slots:
     return {slot: value for slot, value in known.items() if value in named}
 
 
+def all_known(reply: Message, known: Slots) -> Slots:
+    """Everything the customer has told, whether the reply names it or not."""
+    return known
+
+
 def in_view(shown: Iterable[Message], before: Iterable[Message], value: str) -> bool:
     """Whether a value stands in what is shown, in any wording that the messages before had."""
     wordings = {e.text for m in before for e in m.entities if e.value == value} | {value}

@@ -16,8 +16,9 @@ from course_lib.annotation.compare import (
     entity_methods,
     intent_methods,
     slots_in_view,
+    where_lost,
 )
-from course_lib.annotation.history import last_turns, remember
+from course_lib.annotation.history import all_known, last_turns, remember
 from course_lib.annotation.labels import examples, with_spans
 from course_lib.annotation.scores import label_scores, micro_recall
 from course_lib.dialogue import Dialogue, Entity, Message, read_dialogues
@@ -102,6 +103,17 @@ def test_the_window_loses_what_the_reply_needs_and_memory_keeps_it():
     assert slots_in_view(talks, lambda m: last_turns(m, 2)).tolist() == [[[0, 0, 1]]]
     assert slots_in_view(talks, lambda m: last_turns(m, 3)).tolist() == [[[1, 1, 1]]]
     assert slots_in_view(talks, lambda m: remember(m, 1)).tolist() == [[[1, 1, 1]]]
+
+
+def test_what_is_lost_has_its_place():
+    talk = order_talk()
+    assert list(where_lost([talk], lambda m: last_turns(m, 2))) == [(talk, 3, "1234567890")]
+    assert list(where_lost([talk], lambda m: m)) == []
+
+
+def test_what_is_needed_may_be_all_that_was_told():
+    counts = slots_in_view([order_talk()], lambda m: last_turns(m, 1), needs=all_known)
+    assert counts.tolist() == [[[1, 1, 2]]]  # seen before the first reply, lost before the second
 
 
 def test_memory_is_as_good_as_the_spans_it_reads():
