@@ -279,6 +279,20 @@ def _slot_colour(slot: str) -> str:
     return _SLOT_COLOURS[sum(slot.encode("utf-8")) % len(_SLOT_COLOURS)]
 
 
+def annotated_turns(messages: Sequence[Any]) -> View:
+    """A dialogue with its annotations, a row a turn: role, text with spans, intent, acts."""
+    rows = [
+        [
+            message.role,
+            entity_text(message.content, message.entities),
+            message.intent or "",
+            ", ".join(" ".join(part for part in act if part) for act in message.acts),
+        ]
+        for message in messages
+    ]
+    return side_by_side(rows, ["role", "text", "intent", "acts"])
+
+
 def tag_strip(tokens: Sequence[str], tags: Sequence[str]) -> View:
     """Tokens side by side with their BIO tags below, coloured by slot.
 

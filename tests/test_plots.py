@@ -11,9 +11,10 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from course_lib import plots
-from course_lib.dialogue import Entity
+from course_lib.dialogue import Entity, Message
 from course_lib.plots import (
     LivePlot,
+    annotated_turns,
     entity_text,
     plot_attention,
     plot_confusion,
@@ -180,6 +181,16 @@ def test_overlapping_spans_are_shown_once():
     text = "the Brisa kettle"
     both = [entity("product", text, "Brisa kettle"), entity("product", text, "kettle")]
     assert repr(entity_text(text, both)) == "the [Brisa kettle|product]"
+
+
+def test_turns_show_all_their_annotations():
+    text = "<b> the Brisa, please"
+    spans = [entity("product", text, "Brisa")]
+    acts = [["request", "price"], ["greet", None]]
+    view = annotated_turns([Message("user", text, "ask_price", spans, acts)])
+    said = "role: user\ntext: <b> the [Brisa|product], please\nintent: ask_price"
+    assert repr(view) == f"{said}\nacts: request price, greet"
+    assert "<b>" not in view.page and plots._slot_colour("product") in view.page
 
 
 def test_tags_stand_below_their_tokens():

@@ -29,13 +29,19 @@ class LabelSets:
         """The labels of a kind ("intents", "slots" or "acts"), the commonest first."""
         return [label for label, _ in _by_count(getattr(self, kind))]
 
-    def table(self) -> str:
-        """The three sets with counts as readable text, one label a line."""
+    def table(self, ends: int | None = None) -> str:
+        """The three sets with counts as readable text, one label a line.
+
+        With `ends` so many of the commonest and of the rarest stand for a long list.
+        """
         lines = []
         for kind in ("intents", "slots", "acts"):
             counts: Counter[str] = getattr(self, kind)
             lines.append(f"{kind}: {len(counts)} labels, {counts.total():,} times")
-            lines += [f"  {label:<22}{count:>8,}" for label, count in _by_count(counts)]
+            rows = [f"  {label:<22}{count:>8,}" for label, count in _by_count(counts)]
+            if ends and len(rows) > 4 * ends:
+                rows = [*rows[:ends], "  …", *rows[-ends:]]
+            lines += rows
         return "\n".join(lines)
 
 

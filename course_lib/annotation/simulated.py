@@ -12,11 +12,23 @@ from collections.abc import Mapping, Sequence
 from course_lib.annotation.labels import Example
 
 Place = tuple[str, int]
+Habits = Mapping[str, str]
+
+# Three readings of one unclear guideline: true intent -> what they tend to say instead.
+HABITS: dict[str, Habits] = {
+    "Ana": {},
+    "Ben": {
+        "missing_parcel": "order_status",
+        "warranty_claim": "complaint",
+        "cancel_order": "return_item",
+    },
+    "Cleo": {"give_product": "other_product", "correct_product": "other_product"},
+}
 
 
 def simulated_labels(
     found: Sequence[Example],
-    habits: Mapping[str, str],
+    habits: Habits,
     habit: float = 0.8,
     slips: float = 0.03,
     seed: int = 0,
@@ -42,3 +54,13 @@ def simulated_labels(
         meant = habits.get(true, true) if by_habit else true
         said[example.dialogue_id, example.turn] = any_label if by_slip else meant
     return said
+
+
+def three_annotators(
+    found: Sequence[Example], habits: Mapping[str, Habits] = HABITS, slips: float = 0.04
+) -> dict[str, dict[Place, str]]:
+    """The labels of each annotator of `habits`, for `agreement.agreement`; each has a seed."""
+    return {
+        name: simulated_labels(found, own, slips=slips, seed=seed)
+        for seed, (name, own) in enumerate(habits.items())
+    }

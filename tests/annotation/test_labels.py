@@ -109,3 +109,11 @@ def test_spans_from_elsewhere_replace_those_of_the_customer():
     (other,) = with_spans([dialogue], Cords())
     assert [e.slot for m in other.messages for e in m.entities] == ["part", "product"]
     assert dialogue.messages[2].entities == [KETTLE]  # the given one stays as it was
+
+
+def test_a_long_list_is_shown_by_its_ends():
+    many = [Message("user", "x", intent) for intent in "abcdefghi" for _ in range(ord(intent) - 96)]
+    sets = label_sets([Dialogue("d", many)])
+    lines = [line.split()[0] for line in sets.table(ends=2).splitlines()]
+    assert lines[:6] == ["intents:", "i", "h", "…", "b", "a"]
+    assert sets.table(ends=3) == sets.table()  # nine are not so many

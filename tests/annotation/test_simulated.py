@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from course_lib.annotation.labels import Example
-from course_lib.annotation.simulated import simulated_labels
+from course_lib.annotation.simulated import HABITS, simulated_labels, three_annotators
 
 FOUND = [Example("d", turn, "t", "abc"[turn % 3], (), ()) for turn in range(900)]
 TRUE = {("d", example.turn): example.intent for example in FOUND}
@@ -37,3 +37,21 @@ def test_seeds_draw_alike_whatever_the_habits():
 def test_habits_of_labels_that_do_not_occur_are_refused():
     with pytest.raises(ValueError, match="no message has the intent thanks"):
         simulated_labels(FOUND, {"a": "thanks"})
+
+
+def test_each_annotator_has_habits_and_slips_of_their_own():
+    habits = {"Ana": {}, "Ben": {"a": "b"}, "Cleo": {}}
+    said = three_annotators(FOUND, habits)
+    assert list(said) == ["Ana", "Ben", "Cleo"] and said["Ana"] != said["Cleo"]
+    again = three_annotators(FOUND, dict.fromkeys(habits, {}))
+    assert again["Ana"] == said["Ana"] and again["Ben"] != said["Ben"]
+
+
+def test_the_habits_are_of_the_shops_intents():
+    from course_lib.annotation import label_sets
+    from course_lib.dialogue import read_dialogues
+    from tests.tiny import ROOT
+
+    known = label_sets(read_dialogues(ROOT / "data" / "shop" / "dev.jsonl")).intents
+    for habits in HABITS.values():
+        assert {*habits, *habits.values()} <= set(known)
