@@ -22,6 +22,7 @@ from course_lib.dialogue import Entity
 
 IGNORE = -100
 ROWS = 64  # texts read at a time when nothing is learned
+GROUP = 4  # batches that share out their texts by length
 
 Example = tuple[str, Any]
 Record = dict[str, float]
@@ -224,12 +225,21 @@ def _slope(step: int, steps: int) -> float:
 
 
 def _batches(examples: Sequence[Example], rows: int, seed: int) -> Iterator[list[Example]]:
+    """Endless batches, each example once an epoch; a batch holds texts of like length.
+
+    Groups of a few batches are drawn at random and sorted within, which halves the padding and
+    still mixes the labels.
+    """
     rng = random.Random(seed)
     order = list(examples)
     while True:
         rng.shuffle(order)
-        for at in range(0, len(order), rows):
-            yield order[at : at + rows]
+        batches = []
+        for at in range(0, len(order), GROUP * rows):
+            group = sorted(order[at : at + GROUP * rows], key=lambda pair: len(pair[0]))
+            batches += [group[start : start + rows] for start in range(0, len(group), rows)]
+        rng.shuffle(batches)
+        yield from batches
 
 
 def small_encoder(tokenizer: Any, like: Any = None, seed: int = 0) -> Any:

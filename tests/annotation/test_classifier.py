@@ -8,7 +8,13 @@ pytest.importorskip("torch")
 
 import torch
 
-from course_lib.annotation.classifier import IntentClassifier, Tagger, fit, small_encoder
+from course_lib.annotation.classifier import (
+    IntentClassifier,
+    Tagger,
+    _batches,
+    fit,
+    small_encoder,
+)
 from course_lib.annotation.spans import align
 from course_lib.dialogue import Entity
 from tests.tiny import tiny_gpt2
@@ -124,6 +130,19 @@ def test_one_function_trains_both_and_is_seeded(tokenizer, causal):
     assert (model.predict_proba(texts) == fitted(0)[0].predict_proba(texts)).all()
     assert (model.predict_proba(texts) != fitted(1)[0].predict_proba(texts)).any()
     assert not model.training
+
+
+def test_every_text_comes_once_an_epoch_beside_texts_of_like_length():
+    pairs = [("x" * (n % 50), n) for n in range(400)]
+    batches = _batches(pairs, 10, seed=0)
+    epochs = [[next(batches) for _ in range(40)] for _ in range(2)]
+    for epoch in epochs:
+        assert sorted(label for batch in epoch for _, label in batch) == list(range(400))
+    assert epochs[0] != epochs[1]
+    padded = sum(10 * max(len(text) for text, _ in batch) for batch in epochs[0])
+    assert padded < 0.75 * 400 * 48  # alone, nearly every batch has a text of 48
+    spread = [max(n for _, n in batch) - min(n for _, n in batch) for batch in epochs[0]]
+    assert min(spread) > 50  # and yet they are mixed
 
 
 def test_training_leaves_the_random_state_as_it_was(tokenizer):
