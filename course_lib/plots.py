@@ -38,6 +38,8 @@ _SERIES = (BLUE, ORANGE, "#2d7a3d", "#7b5ea7", GREY)
 _SURPRISE = ("#ffffff", "#fde3cf", "#fbb98a", "#f2874b", "#d95f02")
 _SURPRISE_FROM = (0.0, 1.0, 2.0, 4.0, 6.0)  # nats at which each shade begins
 
+_SLOT_COLOURS = ("#d5e8d4", "#f8cecc", "#d0e0e3", "#cfe2f3", "#e1d5e7", "#ead1dc", "#fde3a7")
+
 
 class Measured(Protocol):
     """A value with its interval, as `transfer.Share` has them."""
@@ -57,6 +59,17 @@ class Bounded(Protocol):
     def low(self) -> float: ...
     @property
     def high(self) -> float: ...
+
+
+class Spanned(Protocol):
+    """A labelled span of a text, as `dialogue.Entity` is one."""
+
+    @property
+    def slot(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +177,16 @@ def _spelled(text: str) -> str:
 
 
 def side_by_side(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> View:
-    """A table of texts, one row a list of as many cells as there are columns; all is escaped."""
+    """A table, one row a list of as many cells as there are columns.
+
+    Texts are escaped; a cell that is a `View` keeps its colours.
+    """
     for number, row in enumerate(rows, 1):
         if len(row) != len(columns):
             raise ValueError(f"row {number} has {len(row)} cells for {len(columns)} columns")
     head = "".join(f'<th style="{_CELL}">{_escaped(name)}</th>' for name in columns)
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{_escaped(cell)}</td>' for cell in row) + "</tr>"
+        "<tr>" + "".join(f'<td style="{_CELL}">{_page_of(cell)}</td>' for cell in row) + "</tr>"
         for row in rows
     )
     page = f'<table style="border-collapse: collapse"><tr>{head}</tr>{body}</table>'
@@ -186,6 +202,10 @@ def transcript(dialogue: Dialogue | None) -> str:
     if dialogue is None:
         return "(set aside)"
     return "\n".join(f"{message.role}: {message.content}" for message in dialogue.messages)
+
+
+def _page_of(cell: Any) -> str:
+    return cell.page if isinstance(cell, View) else _escaped(cell)
 
 
 def _escaped(value: Any) -> str:
@@ -369,6 +389,126 @@ def plot_attention(
         axis.set_title(label)
         axis.set_xlabel("may look at")
     return Picture(figure, f"{name}: {' beside '.join(masks)}, {len(tokens)} tokens")
+
+
+def entity_text(text: str, entities: Sequence[Spanned]) -> View:
+    """A text with its spans coloured by slot; one that overlaps a span before it is left out.
+
+    In the text form a span stands as [text|slot].
+    """
+    pages, plains, at = [], [], 0
+    for entity in sorted(entities, key=lambda e: (e.start, -e.end)):
+        if entity.start < at:
+            continue
+        before, inside = text[at : entity.start], text[entity.start : entity.end]
+        pages += [_escaped(before), _span(inside, entity.slot)]
+        plains += [before, f"[{inside}|{entity.slot}]"]
+        at = entity.end
+    return View("".join([*pages, _escaped(text[at:])]), "".join([*plains, text[at:]]))
+
+
+def _span(text: str, slot: str) -> str:
+    style = f"background: {_slot_colour(slot)}; color: #111; border-radius: 3px; padding: 0 0.2em"
+    return f'<span style="{style}">{_escaped(text)} <small><i>{_escaped(slot)}</i></small></span>'
+
+
+def _slot_colour(slot: str) -> str:
+    """The same colour for the same slot in every picture."""
+    return _SLOT_COLOURS[sum(slot.encode("utf-8")) % len(_SLOT_COLOURS)]
+
+
+def annotated_turns(messages: Sequence[Any]) -> View:
+    """A dialogue with its annotations, a row a turn: role, text with spans, intent, acts."""
+    rows = [
+        [
+            message.role,
+            entity_text(message.content, message.entities),
+            message.intent or "",
+            ", ".join(" ".join(part for part in act if part) for act in message.acts),
+        ]
+        for message in messages
+    ]
+    return side_by_side(rows, ["role", "text", "intent", "acts"])
+
+
+def tag_strip(tokens: Sequence[str], tags: Sequence[str]) -> View:
+    """Tokens side by side with their BIO tags below, coloured by slot.
+
+    In the text form a tag other than O follows its token after a slash. Raises ValueError when
+    tokens and tags differ in length.
+    """
+    if len(tokens) != len(tags):
+        raise ValueError(f"{len(tokens)} tokens, but {len(tags)} tags")
+    boxes = "".join(_tagged_token(token, tag) for token, tag in zip(tokens, tags, strict=True))
+    words = (
+        token if tag == "O" else f"{token}/{tag}" for token, tag in zip(tokens, tags, strict=True)
+    )
+    return View(f'<div style="line-height: 1.4">{boxes}</div>', "".join(words))
+
+
+def _tagged_token(token: str, tag: str) -> str:
+    colour = _CONTEXT if tag == "O" else _slot_colour(tag.partition("-")[2])
+    box = "display: inline-block; text-align: center; margin: 1px"
+    return f'<span style="{box}">{_token(token, colour)}<br><small>{_escaped(tag)}</small></span>'
+
+
+def plot_confusion(
+    labels: Sequence[str], counts: Sequence[Sequence[int]], name: str = "confusion"
+) -> Picture:
+    """A confusion matrix, rows true and columns said, shaded by the share of the row.
+
+    Raises ValueError when it is not as wide and as high as there are labels.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [[int(cell) for cell in row] for row in counts]
+    if len(rows) != len(labels) or any(len(row) != len(labels) for row in rows):
+        raise ValueError(f"the matrix is not {len(labels)} by {len(labels)}")
+    shares = [[cell / max(1, sum(row)) for cell in row] for row in rows]
+    side = 1.8 + 0.42 * len(labels)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1.2)
+    for (x, y), cell in _cells_of(rows):
+        dark = shares[y][x] > 0.6
+        axis.text(x, y, str(cell), ha="center", va="center", color="white" if dark else "black")
+    axis.set_xticks(range(len(labels)), labels, rotation=60, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set_xlabel("said")
+    axis.set_ylabel("true")
+    return Picture(figure, f"{name}: {len(labels)} labels, true by said")
+
+
+def _cells_of(rows: Sequence[Sequence[int]]) -> Iterator[tuple[tuple[int, int], int]]:
+    """((column, row), count) of every cell that is not 0."""
+    for y, row in enumerate(rows):
+        for x, cell in enumerate(row):
+            if cell:
+                yield (x, y), cell
+
+
+def plot_histograms(
+    groups: Mapping[str, Sequence[float]],
+    xlabel: str,
+    mark: float | None = None,
+    name: str = "histogram",
+) -> Picture:
+    """Shares of values from 0 to 1 in twenty bins, one colour a group, with a line at `mark`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 2.8), layout="constrained")
+    axis = figure.subplots()
+    edges = [number / 20 for number in range(21)]
+    for (label, values), colour in zip(groups.items(), cycle(_SERIES), strict=False):
+        each = [1 / max(1, len(values))] * len(values)
+        axis.hist(list(values), bins=edges, weights=each, color=colour, alpha=0.55, label=label)
+    if mark is not None:
+        axis.axvline(mark, color="black", linestyle="--", linewidth=1, label="threshold")
+    axis.set_xlim(0, 1)
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel("share of the group")
+    axis.legend()
+    return Picture(figure, f"{name}: {xlabel} of {' and '.join(groups)}")
 
 
 def plot_losses(records: Sequence[Record], name: str = "training") -> Picture:

@@ -12,20 +12,25 @@ pytest.importorskip("matplotlib")
 
 from course_lib import plots
 from course_lib.cleaning import Change, CleaningReport, Rejected
-from course_lib.dialogue import Dialogue, Message
+from course_lib.dialogue import Dialogue, Entity, Message
 from course_lib.plots import (
     LivePlot,
+    annotated_turns,
     edit_strip,
+    entity_text,
     plot_attention,
     plot_bars,
     plot_cleaning,
+    plot_confusion,
     plot_curves,
+    plot_histograms,
     plot_losses,
     plot_scores,
     plot_shares,
     plot_training,
     side_by_side,
     surprise_strip,
+    tag_strip,
     token_strip,
     transcript,
 )
@@ -244,6 +249,75 @@ def test_a_transcript_is_one_turn_a_line():
     turns = [Message("user", "Hi."), Message("assistant", "Hello.")]
     assert transcript(Dialogue("d", turns)) == "user: Hi.\nassistant: Hello."
     assert transcript(None) == "(set aside)"
+
+
+def test_a_view_in_a_table_keeps_its_colours():
+    view = token_strip(["<b>"], [True])
+    table = side_by_side([[view, "<i>"]], ["tokens", "text"])
+    assert view.page in table._repr_html_() and "<i>" not in table._repr_html_()
+    assert repr(table) == "tokens: «<b>»\ntext: <i>"
+
+
+def entity(slot: str, text: str, part: str) -> Entity:
+    start = text.index(part)
+    return Entity(slot, start, start + len(part), part, part)
+
+
+def test_spans_are_coloured_in_their_text():
+    text = "the <Brisa> kettle, order 12"
+    spans = [entity("order_number", text, "12"), entity("product", text, "<Brisa> kettle")]
+    view = entity_text(text, spans)
+    assert repr(view) == "the [<Brisa> kettle|product], order [12|order_number]"
+    assert "<Brisa>" not in view.page and view.page.count("<span") == 2
+    colours = {plots._slot_colour(slot) for slot in ("product", "order_number", "address")}
+    assert len(colours) == 3 and all(c in view.page for c in map(plots._slot_colour, ("product",)))
+
+
+def test_overlapping_spans_are_shown_once():
+    text = "the Brisa kettle"
+    both = [entity("product", text, "Brisa kettle"), entity("product", text, "kettle")]
+    assert repr(entity_text(text, both)) == "the [Brisa kettle|product]"
+
+
+def test_turns_show_all_their_annotations():
+    text = "<b> the Brisa, please"
+    spans = [entity("product", text, "Brisa")]
+    acts = [["request", "price"], ["greet", None]]
+    view = annotated_turns([Message("user", text, "ask_price", spans, acts)])
+    said = "role: user\ntext: <b> the [Brisa|product], please\nintent: ask_price"
+    assert repr(view) == f"{said}\nacts: request price, greet"
+    assert "<b>" not in view.page and plots._slot_colour("product") in view.page
+
+
+def test_tags_stand_below_their_tokens():
+    view = tag_strip([" <b>", " Brisa", " kettle"], ["O", "B-product", "I-product"])
+    assert repr(view) == " <b> Brisa/B-product kettle/I-product"
+    assert "<b>" not in view.page and view.page.count("B-product") == 1
+    with pytest.raises(ValueError, match="1 tokens, but 2 tags"):
+        tag_strip(["a"], ["O", "O"])
+
+
+def test_the_confusion_matrix_shows_its_counts():
+    picture = plot_confusion(["a", "b"], [[3, 1], [0, 4]], "two")
+    axis = picture.figure.axes[0]
+    assert repr(picture) == "<two: 2 labels, true by said>"
+    shown = {text.get_position(): text.get_text() for text in axis.texts}
+    assert shown == {(0, 0): "3", (1, 0): "1", (1, 1): "4"}  # (said, true); empty cells stay empty
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("said", "true")
+    assert picture._repr_png_() == plot_confusion(["a", "b"], [[3, 1], [0, 4]])._repr_png_()
+    with pytest.raises(ValueError, match="not 2 by 2"):
+        plot_confusion(["a", "b"], [[1, 2]])
+
+
+def test_histograms_are_shares_with_a_mark():
+    groups = {"in scope": [0.9, 0.9, 0.1, 1.0], "outside": [0.2]}
+    picture = plot_histograms(groups, "confidence", mark=0.4, name="scope")
+    axis = picture.figure.axes[0]
+    sums = [sum(bar.get_height() for bar in bars) for bars in axis.containers]
+    assert sums == pytest.approx([1, 1])
+    assert axis.lines[0].get_xdata()[0] == 0.4
+    assert repr(picture) == "<scope: confidence of in scope and outside>"
+    assert not plot_histograms(groups, "confidence").figure.axes[0].lines
 
 
 class Screen:

@@ -22,8 +22,10 @@ from course_lib.dialogue import Entity
 
 IGNORE = -100
 ROWS = 64  # texts read at a time when nothing is learned
+GROUP = 4  # batches that share out their texts by length
 
 Example = tuple[str, Any]
+Record = dict[str, float]
 Model = TypeVar("Model", "IntentClassifier", "Tagger")
 
 
@@ -147,7 +149,8 @@ class Tagger(_Reader):
         gold = torch.full(logits.shape[:2], IGNORE)
         for row, ((_, entities), (_, ranges)) in enumerate(zip(examples, tokens, strict=True)):
             tags = to_bio(entities, ranges)[0][: self.longest - 1]
-            gold[row, 1 : len(tags) + 1] = torch.tensor([self.number[tag] for tag in tags])
+            numbers = [self.number[tag] for tag in tags]
+            gold[row, 1 : len(tags) + 1] = torch.tensor(numbers, dtype=torch.long)
         return F.cross_entropy(
             logits.float().flatten(0, 1), gold.flatten().to(logits.device), ignore_index=IGNORE
         )
@@ -175,12 +178,14 @@ def fit(
     learning_rate: float = 5e-4,
     seed: int = 0,
     autocast: AbstractContextManager[Any] | None = None,
-    on_step: Callable[[int, float], None] | None = None,
+    on_record: Callable[[Record], None] | None = None,
 ) -> Model:
     """Trains body and head on (text, label) pairs, shuffled anew each epoch; returns the model.
 
     The learning rate rises over a tenth of the steps and then falls to 0 along a line. `autocast`
-    is the context of the forward pass (say bf16); `on_step` is told the step and its loss.
+    is the context of the forward pass (say bf16); `on_record` gets the step, its loss, learning
+    rate and gradient norm, as `plots.LivePlot` takes them. Raises RuntimeError when the loss is no
+    number.
     """
     if not examples:
         raise ValueError("no examples to learn from; check the labels and the split")
@@ -193,22 +198,23 @@ def fit(
         for step in range(1, steps + 1):
             with autocast or nullcontext():
                 loss = model.loss(next(batches))
-            value = _learn(model, loss, optimizer, step)
+            record = _learn(model, loss, optimizer, step)
             schedule.step()
-            if on_step:
-                on_step(step, value)
+            if on_record:
+                on_record(record)
     return model.eval()
 
 
-def _learn(model: torch.nn.Module, loss: Any, optimizer: Any, step: int) -> float:
+def _learn(model: torch.nn.Module, loss: Any, optimizer: Any, step: int) -> Record:
     value = loss.item()
     if not math.isfinite(value):
         raise RuntimeError(f"step {step}: the loss is {value}; lower the learning rate")
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return value
+    rate = optimizer.param_groups[0]["lr"]
+    return {"step": step, "loss": value, "lr": rate, "grad_norm": float(norm)}
 
 
 def _slope(step: int, steps: int) -> float:
@@ -219,12 +225,21 @@ def _slope(step: int, steps: int) -> float:
 
 
 def _batches(examples: Sequence[Example], rows: int, seed: int) -> Iterator[list[Example]]:
+    """Endless batches, each example once an epoch; a batch holds texts of like length.
+
+    Groups of a few batches are drawn at random and sorted within, which halves the padding and
+    still mixes the labels.
+    """
     rng = random.Random(seed)
     order = list(examples)
     while True:
         rng.shuffle(order)
-        for at in range(0, len(order), rows):
-            yield order[at : at + rows]
+        batches = []
+        for at in range(0, len(order), GROUP * rows):
+            group = sorted(order[at : at + GROUP * rows], key=lambda pair: len(pair[0]))
+            batches += [group[start : start + rows] for start in range(0, len(group), rows)]
+        rng.shuffle(batches)
+        yield from batches
 
 
 def small_encoder(tokenizer: Any, like: Any = None, seed: int = 0) -> Any:

@@ -6,14 +6,16 @@ one for entities from (text, spans) pairs to something whose `predict` gives spa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import count as counting
 from typing import Any
 
 import numpy as np
 
 from course_lib.annotation.baselines import learn_gazetteer, load_rules, majority, tfidf
+from course_lib.annotation.history import Slots, in_view, needed_slots, states
 from course_lib.annotation.labels import Example, entity_pairs, examples, intent_pairs
 from course_lib.annotation.scores import (
     Interval,
@@ -25,18 +27,32 @@ from course_lib.annotation.scores import (
     macro_f1,
     micro_f1,
 )
-from course_lib.dialogue import Dialogue
+from course_lib.dialogue import Dialogue, Message
 
 Method = Callable[[Sequence[tuple[str, Any]]], Any]
+OnRecord = Callable[[dict[str, float]], None]
+Show = Callable[[Sequence[Message]], Sequence[Message]]
+Needs = Callable[[Message, Slots], Slots]
 
 
 @dataclass(slots=True)
 class Comparison:
-    """What each method reached on each test set; `str()` is the table, methods down."""
+    """What each method reached on each test set; `str()` is the table, methods down.
+
+    `asked` holds the examples of each test set, `said` what each method answered to them, `models`
+    what it learned.
+    """
 
     measure: str
+    asked: dict[str, list[Example]] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     counts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     figures: dict[str, dict[str, Interval]] = field(default_factory=dict)
+
+    def true(self, test: str) -> list[str]:
+        """The intents of a test set, in the order of `said`."""
+        return [str(example.intent) for example in self.asked[test]]
 
     def difference(self, first: str, second: str, test: str, seed: int = 0) -> Interval:
         """How much better the first method is than the second, on the same resamples."""
@@ -105,19 +121,20 @@ def _ids(found: Sequence[Example]) -> list[str]:
 def _compare(
     measure: str,
     pairs: Sequence[tuple[str, Any]],
-    asked: Mapping[str, Sequence[Example]],
+    asked: dict[str, list[Example]],
     methods: Mapping[str, Method],
     count: Callable[[Sequence[Example], Sequence[Any]], np.ndarray],
     samples: int,
     seed: int,
 ) -> Comparison:
-    table = Comparison(measure)
+    table = Comparison(measure, asked)
     for name, learn in methods.items():
-        model = learn(pairs)
-        counts = {
-            test: count(found, list(model.predict([example.text for example in found])))
+        model = table.models[name] = learn(pairs)
+        table.said[name] = {
+            test: list(model.predict([example.text for example in found]))
             for test, found in asked.items()
         }
+        counts = {test: count(asked[test], said) for test, said in table.said[name].items()}
         table.counts[name] = counts
         table.figures[name] = {
             test: bootstrap(rows, MEASURES[measure], samples, seed) for test, rows in counts.items()
@@ -125,18 +142,68 @@ def _compare(
     return table
 
 
+def slots_in_view(
+    dialogues: Sequence[Dialogue],
+    show: Show,
+    read: Sequence[Dialogue] | None = None,
+    needs: Needs = needed_slots,
+) -> np.ndarray:
+    """(D, 1, 3) counts: of the values that the agent's replies need, how many `show` leaves in.
+
+    `show` gets the messages before a reply; with `read` those of the same dialogues as somebody
+    else, a tagger, annotated them. `needs` says what a reply needs of what the customer has told.
+    For `scores.bootstrap` with `micro_recall`.
+    """
+    pairs = zip(dialogues, read if read is not None else dialogues, strict=True)
+    counts = np.zeros((len(dialogues), 1, 3), dtype=np.int64)
+    for row, (dialogue, other) in enumerate(pairs):
+        for _, _, seen in _looked_for(dialogue, other, show, needs):
+            counts[row, 0] += int(seen), int(seen), 1
+    return counts
+
+
+def where_lost(
+    dialogues: Sequence[Dialogue], show: Show, needs: Needs = needed_slots
+) -> Iterator[tuple[Dialogue, int, str]]:
+    """(dialogue, number of the reply, value) wherever `show` leaves out what a reply needs."""
+    for dialogue in dialogues:
+        for turn, value, seen in _looked_for(dialogue, dialogue, show, needs):
+            if not seen:
+                yield dialogue, turn, value
+
+
+def _looked_for(
+    dialogue: Dialogue, other: Dialogue, show: Show, needs: Needs
+) -> Iterator[tuple[int, str, bool]]:
+    """(number of the reply, value that it needs, whether that is in view), in order."""
+    known = states(dialogue.messages)
+    for turn, reply in enumerate(dialogue.messages):
+        needed = needs(reply, known[turn]) if turn and reply.role == "assistant" else {}
+        if needed:
+            before, shown = dialogue.messages[:turn], list(show(other.messages[:turn]))
+            yield from ((turn, value, in_view(shown, before, value)) for value in needed.values())
+
+
 # ---- the methods of the chapter
 
 
 def intent_methods(
-    base: Any, tokenizer: Any, steps: int = 200, seed: int = 0, **options: Any
+    base: Any,
+    tokenizer: Any,
+    steps: int = 200,
+    seed: int = 0,
+    on_record: OnRecord | None = None,
+    **options: Any,
 ) -> dict[str, Method]:
     """Majority, keywords, TF-IDF, our base with a head, a small encoder with one.
 
     `base` is a causal language model; it is copied and stays as it is. `options` go to
-    `classifier.fit`, for both models alike.
+    `classifier.fit`, for both models alike; `on_record` is told of their steps, numbered on from
+    one model to the next.
     """
     from course_lib.annotation.classifier import IntentClassifier, fit, small_encoder
+
+    options["on_record"] = _numbered_on(on_record)
 
     def with_head(body: Any, causal: bool, pairs: Sequence[tuple[str, Any]]) -> Any:
         labels = sorted({intent for _, intent in pairs})
@@ -156,10 +223,17 @@ def intent_methods(
 
 
 def entity_methods(
-    base: Any, tokenizer: Any, steps: int = 200, seed: int = 0, **options: Any
+    base: Any,
+    tokenizer: Any,
+    steps: int = 200,
+    seed: int = 0,
+    on_record: OnRecord | None = None,
+    **options: Any,
 ) -> dict[str, Method]:
-    """The gazetteer, and taggers on our base and on a small encoder."""
+    """The gazetteer, and taggers on our base and on a small encoder; options as for intents."""
     from course_lib.annotation.classifier import Tagger, fit, small_encoder
+
+    options["on_record"] = _numbered_on(on_record)
 
     def tagger(body: Any, pairs: Sequence[tuple[str, Any]]) -> Any:
         slots = sorted({entity.slot for _, entities in pairs for entity in entities})
@@ -173,3 +247,11 @@ def entity_methods(
         "base + tags": lambda pairs: tagger(deepcopy(base.base_model), pairs),
         "encoder + tags": lambda pairs: tagger(encoder(), pairs),
     }
+
+
+def _numbered_on(on_record: OnRecord | None) -> OnRecord | None:
+    """The same, with steps that go on where the model before ended: one plot shows both."""
+    if on_record is None:
+        return None
+    steps = counting(1)
+    return lambda record: on_record({**record, "step": next(steps)})

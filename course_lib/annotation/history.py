@@ -103,6 +103,14 @@ def _task(messages: Sequence[Message], opens: Callable[[Message], bool]) -> set[
     return must | {len(messages) - 1} if messages else must
 
 
+def newest(messages: Sequence[Message], budget: int, count: Count) -> list[Message]:
+    """The newest messages of which `count` is together at most `budget`, whatever they say.
+
+    The plain cut that `fit_budget` improves on: it drops the task with everything else.
+    """
+    return fit_budget(messages, budget, count, opens=lambda message: False)
+
+
 def token_count(tokenizer: object, extra: int = 2) -> Count:
     """Counts a message in tokens; `extra` is what the chat format adds (role and end)."""
 
@@ -158,3 +166,24 @@ def remember(messages: Sequence[Message], turns: int) -> list[Message]:
     seen = carried_slots(window)
     forgotten = {s: v for s, v in carried_slots(messages).items() if seen.get(s) != v}
     return with_state(window, forgotten)
+
+
+# ---- what a reply needs
+
+
+def needed_slots(reply: Message, known: Slots) -> Slots:
+    """The known slots whose values a reply names: who has not seen them cannot write it."""
+    named = {entity.value for entity in reply.entities}
+    return {slot: value for slot, value in known.items() if value in named}
+
+
+def all_known(reply: Message, known: Slots) -> Slots:
+    """Everything the customer has told, whether the reply names it or not."""
+    return known
+
+
+def in_view(shown: Iterable[Message], before: Iterable[Message], value: str) -> bool:
+    """Whether a value stands in what is shown, in any wording that the messages before had."""
+    wordings = {e.text for m in before for e in m.entities if e.value == value} | {value}
+    text = "\n".join(message.content for message in shown).casefold()
+    return any(wording.casefold() in text for wording in wordings)

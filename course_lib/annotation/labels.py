@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from course_lib.dialogue import Dialogue, Entity, Message
 
@@ -28,13 +29,19 @@ class LabelSets:
         """The labels of a kind ("intents", "slots" or "acts"), the commonest first."""
         return [label for label, _ in _by_count(getattr(self, kind))]
 
-    def table(self) -> str:
-        """The three sets with counts as readable text, one label a line."""
+    def table(self, ends: int | None = None) -> str:
+        """The three sets with counts as readable text, one label a line.
+
+        With `ends` so many of the commonest and of the rarest stand for a long list.
+        """
         lines = []
         for kind in ("intents", "slots", "acts"):
             counts: Counter[str] = getattr(self, kind)
             lines.append(f"{kind}: {len(counts)} labels, {counts.total():,} times")
-            lines += [f"  {label:<22}{count:>8,}" for label, count in _by_count(counts)]
+            rows = [f"  {label:<22}{count:>8,}" for label, count in _by_count(counts)]
+            if ends and len(rows) > 4 * ends:
+                rows = [*rows[:ends], "  …", *rows[-ends:]]
+            lines += rows
         return "\n".join(lines)
 
 
@@ -107,3 +114,27 @@ def intent_pairs(found: Iterable[Example]) -> list[tuple[str, str]]:
 def entity_pairs(found: Iterable[Example]) -> list[tuple[str, tuple[Entity, ...]]]:
     """(text, spans) of every example: what gazetteers and taggers learn from."""
     return [(example.text, example.entities) for example in found]
+
+
+class Finder(Protocol):
+    """What finds spans in texts: a gazetteer as well as a tagger."""
+
+    def predict(self, texts: Iterable[str]) -> Sequence[Sequence[Entity]]: ...
+
+
+def with_spans(
+    dialogues: Sequence[Dialogue], finder: Finder, roles: tuple[str, ...] = ("user",)
+) -> list[Dialogue]:
+    """Copies of the dialogues in which the spans of `roles` are those that `finder` finds."""
+    texts = [m.content for d in dialogues for m in d.messages if m.role in roles]
+    found = iter(finder.predict(texts))
+    return [
+        replace(
+            dialogue,
+            messages=[
+                replace(m, entities=list(next(found))) if m.role in roles else m
+                for m in dialogue.messages
+            ],
+        )
+        for dialogue in dialogues
+    ]

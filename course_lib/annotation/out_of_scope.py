@@ -6,7 +6,7 @@ the greatest probability lies below the threshold; the test data have no say in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -135,3 +135,17 @@ def _sweep(
     # two neighbours may be so close that the middle is one of them: then take the upper
     middles[1:-1] = np.maximum(middles[1:-1], np.nextafter(values[:-1], np.inf))
     return middles[steps], right[steps], false[steps]
+
+
+def outside_counts(
+    groups: Sequence[Hashable], outside: Sequence[bool], said: Sequence[bool]
+) -> np.ndarray:
+    """(D, 1, 3) counts of the one label "outside": right, said and true, for `scores.bootstrap`.
+
+    `groups` names each message's dialogue.
+    """
+    places = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    counts = np.zeros((len(places), 1, 3), dtype=np.int64)
+    for group, true, found in zip(groups, outside, said, strict=True):
+        counts[places[group], 0] += bool(true and found), bool(found), bool(true)
+    return counts

@@ -7,6 +7,7 @@ said, and true.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,11 @@ class Interval:
     value: float
     low: float
     high: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The bounds as a pair, as `plots.plot_shares` takes them."""
+        return self.low, self.high
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
@@ -67,6 +73,29 @@ def label_scores(true: Sequence[str], said: Sequence[str]) -> LabelScores:
     by_label = dict(zip(labels, zip(precision, recall, f1, number, strict=True), strict=True))
     macro = [float(np.mean(values)) for values in (precision, recall, f1)]
     return LabelScores(accuracy, macro[0], macro[1], macro[2], accuracy, by_label)
+
+
+REST = "(all others)"
+
+
+def confusion(
+    true: Sequence[str], said: Sequence[str], most: int | None = None
+) -> tuple[list[str], np.ndarray]:
+    """Labels and (L, L) counts of one label a message: rows true, columns said.
+
+    With `most` only so many labels keep a row of their own, those in most mistakes, the worst
+    first; the others share the last, "(all others)".
+    """
+    pairs = list(zip(true, said, strict=True))
+    wrong = Counter(label for pair in pairs if pair[0] != pair[1] for label in pair)
+    labels = sorted({*true, *said}, key=lambda label: (-wrong[label], label))
+    kept = labels if most is None else labels[:most]
+    names = kept if len(kept) == len(labels) else [*kept, REST]
+    number = {label: min(i, len(kept)) for i, label in enumerate(labels)}
+    counts = np.zeros((len(names), len(names)), dtype=np.int64)
+    for t, s in pairs:
+        counts[number[t], number[s]] += 1
+    return names, counts
 
 
 # ---- counts

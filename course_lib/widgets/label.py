@@ -80,7 +80,7 @@ class Label:
         return button
 
     def __repr__(self) -> str:
-        return f"Label({len(self.items)} messages, {self.log.path})"
+        return f"Label({len(self.items)} messages, {self.log.path.name})"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}

@@ -8,7 +8,13 @@ pytest.importorskip("torch")
 
 import torch
 
-from course_lib.annotation.classifier import IntentClassifier, Tagger, fit, small_encoder
+from course_lib.annotation.classifier import (
+    IntentClassifier,
+    Tagger,
+    _batches,
+    fit,
+    small_encoder,
+)
 from course_lib.annotation.spans import align
 from course_lib.dialogue import Entity
 from tests.tiny import tiny_gpt2
@@ -100,7 +106,7 @@ def test_long_texts_are_read_from_their_beginning(tokenizer):
 @pytest.mark.parametrize("causal", [True, False])
 def test_one_function_trains_both_and_is_seeded(tokenizer, causal):
     def fitted(seed):
-        losses = []
+        records = []
         model = fit(
             classifier(tokenizer, causal, seed),
             TURNS,
@@ -108,17 +114,35 @@ def test_one_function_trains_both_and_is_seeded(tokenizer, causal):
             rows=3,
             learning_rate=5e-3,
             seed=seed,
-            on_step=lambda step, loss: losses.append(loss),
+            on_record=records.append,
         )
-        return model, losses
+        return model, records
 
     texts = [text for text, _ in TURNS]
-    model, losses = fitted(0)
+    model, records = fitted(0)
+    losses = [record["loss"] for record in records]
     assert model.predict(texts) == [intent for _, intent in TURNS]
-    assert losses[-1] < 0.3 * losses[0] and len(losses) == 40
+    assert losses[-1] < 0.3 * losses[0]
+    assert [record["step"] for record in records] == list(range(1, 41))
+    rates = [record["lr"] for record in records]
+    assert max(rates) == rates[4] == 5e-3 and rates[0] < rates[4] > rates[-1] > 0
+    assert all(record["grad_norm"] > 0 for record in records)
     assert (model.predict_proba(texts) == fitted(0)[0].predict_proba(texts)).all()
     assert (model.predict_proba(texts) != fitted(1)[0].predict_proba(texts)).any()
     assert not model.training
+
+
+def test_every_text_comes_once_an_epoch_beside_texts_of_like_length():
+    pairs = [("x" * (n % 50), n) for n in range(400)]
+    batches = _batches(pairs, 10, seed=0)
+    epochs = [[next(batches) for _ in range(40)] for _ in range(2)]
+    for epoch in epochs:
+        assert sorted(label for batch in epoch for _, label in batch) == list(range(400))
+    assert epochs[0] != epochs[1]
+    padded = sum(10 * max(len(text) for text, _ in batch) for batch in epochs[0])
+    assert padded < 0.75 * 400 * 48  # alone, nearly every batch has a text of 48
+    spread = [max(n for _, n in batch) - min(n for _, n in batch) for batch in epochs[0]]
+    assert min(spread) > 50  # and yet they are mixed
 
 
 def test_training_leaves_the_random_state_as_it_was(tokenizer):

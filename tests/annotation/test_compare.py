@@ -15,10 +15,13 @@ from course_lib.annotation.compare import (
     compare_intents,
     entity_methods,
     intent_methods,
+    slots_in_view,
+    where_lost,
 )
-from course_lib.annotation.labels import examples
-from course_lib.annotation.scores import label_scores
-from course_lib.dialogue import read_dialogues
+from course_lib.annotation.history import all_known, last_turns, remember
+from course_lib.annotation.labels import examples, with_spans
+from course_lib.annotation.scores import label_scores, micro_recall
+from course_lib.dialogue import Dialogue, Entity, Message, read_dialogues
 from tests.tiny import ROOT, tiny_gpt2
 
 TESTS = ("test_iid", "test_phrasing", "test_product")
@@ -36,7 +39,8 @@ def sets():
 def test_every_method_is_measured_on_every_set(tokenizer, sets):
     base = tiny_gpt2()
     before = {name: value.clone() for name, value in base.state_dict().items()}
-    methods = intent_methods(base, tokenizer, steps=2, rows=4)
+    records = []
+    methods = intent_methods(base, tokenizer, steps=2, rows=4, on_record=records.append)
     table = compare_intents(some("train", 25), sets, methods, samples=50)
     assert list(table.figures) == ["majority", "keywords", "TF-IDF", "base + head", "encoder"]
     assert all(tuple(row) == TESTS for row in table.figures.values())
@@ -48,6 +52,9 @@ def test_every_method_is_measured_on_every_set(tokenizer, sets):
     assert json.loads(json.dumps(table.to_dict()))["majority"]["test_iid"][0] < 0.1
     found = table.difference("keywords", "majority", "test_iid")
     assert found.low > 0
+    assert [record["step"] for record in records] == [1, 2, 3, 4]  # base, then encoder
+    assert len(table.said["encoder"]["test_iid"]) == len(table.true("test_iid"))
+    assert table.models["TF-IDF"].predict_proba(["Hello!"]).sum() == pytest.approx(1)
 
 
 def test_the_figure_is_that_of_the_scores(sets):
@@ -67,3 +74,61 @@ def test_entities_side_by_side(tokenizer, sets):
     assert list(table.figures) == ["gazetteer", "base + tags", "encoder + tags"]
     assert table.figures["gazetteer"]["test_iid"].value > 0.3
     assert str(table).startswith("strict F1")
+
+
+# ---- slots in view
+
+
+def said(role: str, text: str, slot: str = "", part: str = "", value: str = "") -> Message:
+    start = text.index(part)
+    spans = [Entity(slot, start, start + len(part), part, value or part)] if slot else []
+    return Message(role, text, entities=spans)
+
+
+def order_talk() -> Dialogue:
+    """The order number stands in the first message and is named in the last."""
+    return Dialogue(
+        "d1",
+        [
+            said("user", "Stop order 1234567890.", "order_number", "1234567890"),
+            said("assistant", "Shall I?"),
+            said("user", "Yes."),
+            said("assistant", "Order 1234567890 is stopped.", "order_number", "1234567890"),
+        ],
+    )
+
+
+def test_the_window_loses_what_the_reply_needs_and_memory_keeps_it():
+    talks = [order_talk()]
+    assert slots_in_view(talks, lambda m: last_turns(m, 2)).tolist() == [[[0, 0, 1]]]
+    assert slots_in_view(talks, lambda m: last_turns(m, 3)).tolist() == [[[1, 1, 1]]]
+    assert slots_in_view(talks, lambda m: remember(m, 1)).tolist() == [[[1, 1, 1]]]
+
+
+def test_what_is_lost_has_its_place():
+    talk = order_talk()
+    assert list(where_lost([talk], lambda m: last_turns(m, 2))) == [(talk, 3, "1234567890")]
+    assert list(where_lost([talk], lambda m: m)) == []
+
+
+def test_what_is_needed_may_be_all_that_was_told():
+    counts = slots_in_view([order_talk()], lambda m: last_turns(m, 1), needs=all_known)
+    assert counts.tolist() == [[[1, 1, 2]]]  # seen before the first reply, lost before the second
+
+
+def test_memory_is_as_good_as_the_spans_it_reads():
+    class Blind:
+        def predict(self, texts):
+            return [[] for _ in texts]
+
+    blind = with_spans([order_talk()], Blind())
+    counts = slots_in_view([order_talk()], lambda m: remember(m, 1), blind)
+    assert counts.tolist() == [[[0, 0, 1]]]  # needed all the same
+
+
+def test_on_the_shop_memory_beats_the_window():
+    talks = some("test_iid", 60)
+    window = slots_in_view(talks, lambda m: last_turns(m, 2))
+    memory = slots_in_view(talks, lambda m: remember(m, 2))
+    assert window[..., 2].sum() == memory[..., 2].sum() > 30
+    assert micro_recall(window.sum(0)) < micro_recall(memory.sum(0)) == 1

@@ -10,7 +10,10 @@ import pytest
 from course_lib.annotation.history import (
     carried_slots,
     fit_budget,
+    in_view,
     last_turns,
+    needed_slots,
+    newest,
     opening_turn,
     opens_request,
     remember,
@@ -174,3 +177,25 @@ def test_nothing_is_changed_in_place():
     fit_budget(messages, 12, words)
     with_state(messages, {"a": "b"})
     assert messages == before
+
+
+def test_the_plain_cut_loses_the_wish_that_the_budget_keeps():
+    plain, kept = (texts(cut(talk(), 8, words)) for cut in (newest, fit_budget))
+    assert plain == ["Be kind.", "Shall I do that now?", "Yes."]
+    assert kept == ["Be kind.", "Send back the Brisa kettle.", "Yes."]
+
+
+def test_a_reply_needs_the_known_values_that_it_names():
+    known = {"product": "Brisa kettle", "order_number": "1234567890"}
+    reply = names("Shall I send back the Brisa kettle for 12 euros?", product="Brisa kettle")
+    assert needed_slots(reply, known) == {"product": "Brisa kettle"}
+    assert needed_slots(Message("assistant", "Shall I do that?"), known) == {}
+
+
+def test_a_value_is_in_view_in_any_wording_that_was_used():
+    said = Message("user", "my BRISA", entities=[Entity("product", 3, 8, "BRISA", "Brisa kettle")])
+    asked = Message("assistant", "How old is your Brisa?")
+    assert in_view([asked], [said, asked], "Brisa kettle")
+    assert in_view([Message("system", "Known: brisa kettle.")], [said], "Brisa kettle")
+    assert not in_view([asked], [asked], "Brisa kettle")  # nobody has called it so
+    assert not in_view([], [said], "Brisa kettle")

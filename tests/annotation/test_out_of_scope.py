@@ -14,6 +14,7 @@ from course_lib.annotation.out_of_scope import (
     choose_threshold,
     confidences,
     detection_scores,
+    outside_counts,
     split_scope,
 )
 
@@ -112,3 +113,19 @@ def test_the_classifier_never_sees_what_is_outside():
     assert [e.intent for e in inside] == ["a", "b"]
     assert [e.intent for e in outside] == ["out_of_scope"]
     assert len(split_scope(made, frozenset({"a", "b"}))[0]) == 1
+
+
+def test_counts_give_the_same_scores():
+    from course_lib.annotation.scores import micro_f1, micro_precision, micro_recall
+
+    confidence, outside = drawn(0)
+    said = confidence < 0.6
+    counts = outside_counts([i // 3 for i in range(30)], outside, said)
+    assert counts.shape == (10, 1, 3)
+    found = detection_scores(confidence, outside, 0.6)
+    for name, measure in (
+        ("f1", micro_f1),
+        ("precision", micro_precision),
+        ("recall", micro_recall),
+    ):
+        assert measure(counts.sum(0)) == pytest.approx(found[name])

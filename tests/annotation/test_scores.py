@@ -10,8 +10,11 @@ import pytest
 pytest.importorskip("sklearn")
 
 from course_lib.annotation.scores import (
+    REST,
+    Interval,
     bootstrap,
     bootstrap_difference,
+    confusion,
     entity_counts,
     label_counts,
     label_scores,
@@ -187,3 +190,29 @@ def test_other_dialogues_and_none_are_refused():
         bootstrap_difference(counts_of(3, 0.5), counts_of(4, 0.5))
     with pytest.raises(ValueError, match="nothing to resample"):
         bootstrap(np.zeros((0, 2, 3)))
+
+
+def test_the_confusion_matrix_has_rows_of_truth():
+    labels, counts = confusion(list("aabc"), list("abbb"))
+    assert labels == ["b", "a", "c"]  # b is in two mistakes, a and c in one each
+    assert counts.tolist() == [[1, 0, 0], [1, 1, 0], [1, 0, 0]]
+
+
+def test_the_confusion_matrix_is_scikit_learns():
+    from sklearn.metrics import confusion_matrix
+
+    true, said = noisy(300, 0.7)
+    labels, counts = confusion(true, said)
+    assert counts.tolist() == confusion_matrix(true, said, labels=labels).tolist()
+
+
+def test_what_is_seldom_mistaken_shares_a_row():
+    true, said = noisy(300, 0.7)
+    labels, counts = confusion(true, said, most=2)
+    assert len(labels) == 3 and labels[-1] == REST and counts.sum() == 300
+    assert labels[:2] == confusion(true, said)[0][:2]
+    assert confusion(true, said, most=9)[0] == confusion(true, said)[0]
+
+
+def test_an_interval_is_a_pair_for_the_pictures():
+    assert Interval(0.5, 0.4, 0.7).interval == (0.4, 0.7)

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tests.checks.wrong_answers_03 import CHAPTER_03
+
 Pieces = list[tuple[str, list[int]]]
 Marked = tuple[list[int], list[Any]]
 
@@ -709,3 +711,4 @@ WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
         WrongAnswer(always_perfect, "differs"),
     ],
 }
+WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_03.items()}
