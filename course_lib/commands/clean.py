@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from course_lib.cleaning import (
     CleaningConfig,
@@ -27,7 +28,7 @@ from course_lib.dialogue import (
     write_dialogues,
     write_jsonl,
 )
-from course_lib.sources import SOURCES, read_source
+from course_lib.sources import SOURCES, parse_options, read_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -41,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--report", type=Path, help="JSON file for every change and rejection")
     parser.add_argument("--processes", type=int, default=1, help="how many work side by side")
     parser.add_argument("--source", choices=sorted(SOURCES), default="shop")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the source, such as text=body or roles.clerk=assistant; again for more",
+    )
     parser.add_argument(
         "--near",
         choices=("exact", "lsh"),
@@ -67,7 +75,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _run_whole(arguments: argparse.Namespace) -> CleaningReport:
     report = clean_file(
-        arguments.raw, arguments.source, arguments.held_out, arguments.processes, arguments.near
+        arguments.raw,
+        arguments.source,
+        arguments.held_out,
+        arguments.processes,
+        arguments.near,
+        parse_options(arguments.option),
     )
     write_dialogues(report.kept, arguments.out)
     if arguments.report:
@@ -78,7 +91,13 @@ def _run_whole(arguments: argparse.Namespace) -> CleaningReport:
 
 
 def _run_stream(arguments: argparse.Namespace) -> Totals:
-    parts = stream_file(arguments.raw, arguments.source, arguments.held_out, arguments.processes)
+    parts = stream_file(
+        arguments.raw,
+        arguments.source,
+        arguments.held_out,
+        arguments.processes,
+        parse_options(arguments.option),
+    )
     places = (arguments.out, arguments.rejects, arguments.report)
     return write_stream(parts, *places, notes=stream_notes())
 
@@ -89,11 +108,15 @@ def clean_file(
     held_out: Sequence[str | Path] = (),
     processes: int = 1,
     near: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> CleaningReport:
-    """Reads and cleans one file or folder with its source's settings; held-out files never leak."""
+    """Reads and cleans one file or folder with its source's settings; held-out files never leak.
+
+    `options` are the source's own, as `read_source` takes them.
+    """
     unreadable: list[Reject] = []
     tests = _read_all(held_out)
-    dialogues = read_source(source, path, unreadable)
+    dialogues = read_source(source, path, unreadable, **(options or {}))
     report = clean(dialogues, _config(source, near), unreadable, processes)
     return _without_leaks(report, tests)
 
@@ -103,11 +126,12 @@ def stream_file(
     source: str = "shop",
     held_out: Sequence[str | Path] = (),
     processes: int = 1,
+    options: Mapping[str, Any] | None = None,
 ) -> Iterator[CleaningReport]:
     """As `clean_file`, for more than memory holds: a report for each part of the data."""
     unreadable: list[Reject] = []
     tests = _read_all(held_out)
-    dialogues = read_source(source, path, unreadable)
+    dialogues = read_source(source, path, unreadable, **(options or {}))
     for part in clean_stream(dialogues, config_for(source), unreadable, processes):
         yield _without_leaks(part, tests)
 

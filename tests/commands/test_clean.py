@@ -66,6 +66,58 @@ def test_clean_reads_other_sources(
     assert len(list(read_dialogues(tmp_path / "clean.jsonl"))) == kept
 
 
+LOG = """talk;who;body
+1;client;My lamp blinks.
+1;clerk;Please charge it.
+2;client;Thanks.
+2;clerk;Gladly.
+"""
+NAMED = ["conversation=talk", "role=who", "text=body", "delimiter=;"]
+ROLES = ["roles.client=user", "roles.clerk=assistant"]
+
+
+def options(given: list[str]) -> list[str]:
+    return [part for one in given for part in ("--option", one)]
+
+
+def chat_log(folder: Path, given: list[str]) -> list[str]:
+    path = folder / "log.csv"
+    path.write_text(LOG, encoding="utf-8")
+    return ["clean", str(path), *places(folder), "--source", "chat_log", *options(given)]
+
+
+@pytest.mark.parametrize("way", [[], ["--stream"]])
+def test_columns_and_roles_of_a_log_are_named_by_the_caller(tmp_path: Path, way: list[str]) -> None:
+    assert main([*chat_log(tmp_path, NAMED + ROLES), *way]) == 0
+    kept = list(read_dialogues(tmp_path / "clean.jsonl"))
+    assert [d.messages[1].role for d in kept] == ["assistant", "assistant"]
+    assert kept[0].messages[0].content == "My lamp blinks."
+
+
+def test_a_role_that_nobody_named_is_set_aside(tmp_path: Path) -> None:
+    assert main(chat_log(tmp_path, NAMED)) == 0
+    assert list(read_dialogues(tmp_path / "clean.jsonl")) == []
+    rejects = (tmp_path / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rejects) == 2 and "clerk" in rejects[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["body"], "is not NAME=VALUE"),
+        (["=body"], "is not NAME=VALUE"),
+        (["roles=clerk"], "give roles.THEIRS=OURS"),
+        (["words=body"], "no option words; it takes conversation"),
+    ],
+)
+def test_an_option_that_is_none_is_named(
+    tmp_path: Path, given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(chat_log(tmp_path, given)) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "clean.jsonl").exists()
+
+
 def test_a_missing_file_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
