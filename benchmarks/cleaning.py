@@ -61,10 +61,9 @@ class AllPairs:
     def add(self, which: int) -> None:
         self.added.append(which)
 
-    def nearest(self, which: int) -> tuple[int, float] | None:
-        alike = ((jaccard(self.sets[which], self.sets[other]), -other) for other in self.added)
-        similarity, other = max(alike, default=(0.0, 0))
-        return (-other, similarity) if similarity >= self.threshold else None
+    def near(self, which: int) -> list[tuple[int, float]]:
+        alike = ((other, jaccard(self.sets[which], self.sets[other])) for other in self.added)
+        return [hit for hit in alike if hit[1] >= self.threshold]
 
 
 class Datasketch:
@@ -80,9 +79,8 @@ class Datasketch:
     def add(self, which: int) -> None:
         self.index.insert(which, self.signatures[which])
 
-    def nearest(self, which: int) -> tuple[int, float] | None:
-        found = self.index.query(self.signatures[which])
-        return (min(found), 1.0) if found else None
+    def near(self, which: int) -> list[tuple[int, float]]:
+        return [(other, 1.0) for other in self.index.query(self.signatures[which])]
 
 
 METHODS: dict[str, Callable[[Sequence[str], float], Index]] = {
@@ -97,10 +95,10 @@ def near_copies(make: Callable[[Sequence[str], float], Index], texts: Sequence[s
     """The numbers of the texts that are like an earlier one which is none itself."""
     index, found = make(texts, THRESHOLD), set()
     for number in range(len(texts)):
-        if index.nearest(number) is None:
-            index.add(number)
-        else:
+        if index.near(number):
             found.add(number)
+        else:
+            index.add(number)
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from course_lib.cleaning import Change, CleaningConfig, CleaningReport, Rejected, clean
-from course_lib.cleaning_score import read_ledger, score, table
+from course_lib.cleaning_score import harmed, read_ledger, score, table
 from course_lib.commands.clean import clean_file
 from course_lib.dialogue import Dialogue, DialogueError, Message, read_dialogues
 
@@ -86,24 +86,61 @@ def shop_report() -> CleaningReport:
     return clean_file(SHOP / "raw.jsonl", held_out=[*SHOP.glob("test_*.jsonl"), SHOP / "dev.jsonl"])
 
 
-# Kinds that no step treats yet, or treats in part; the data card lists them.
-UNTREATED = {
-    "abuse", "card", "foreign_reply", "forgotten_slot", "full_name", "iban", "label_conflict",
-    "long_mail", "open_end", "prompt_injection", "reworded_duplicate", "split_turn",
-    "street_address", "unconfirmed_action", "wrong_fact", "wrong_intent",
+# What each group of kinds must reach: recall, precision, and exactness where it is a repair.
+BARS = {
+    (1.0, 1.0, 1.0): ("exact_duplicate", "spelling_duplicate"),
+    (0.95, 0.98, 0.9): ("near_duplicate", "typo_duplicate", "reworded_duplicate"),
+    (1.0, 0.95, 0.95): ("leak", "near_leak"),
+    (0.98, 0.98, 0.98): ("email", "phone", "card", "iban", "street_address"),
+    (0.85, 0.85, 0.85): ("full_name",),
+    (0.99, 0.99, 0.99): ("markup", "html_entity", "mojibake", "zero_width", "full_width"),
+    (0.95, 0.95, 0.95): ("swapped_roles", "split_turn"),
+    (0.90, 0.95, 0.90): (
+        "looping_reply", "cut_reply", "foreign_reply", "empty_turn", "open_end", "long_mail",
+    ),
+    (0.999, 0.999, 0.999): ("broken_span", "broken_json", "missing_role", "wrong_encoding"),
+    (0.90, 0.90, 0.90): (
+        "wrong_fact", "unconfirmed_action", "forgotten_slot", "abuse", "prompt_injection",
+    ),
+    (0.85, 0.0, 0.0): ("wrong_intent", "label_conflict"),  # flagged: a person looks at them
+    (0.97, 0.0, 0.0): (  # to be left alone
+        "accents", "ampersand", "angry_customer", "date", "emoji", "first_name", "foreign_word",
+        "hotline", "innocent_words", "minimal_pair", "namelike_product", "order_number",
+        "part_number", "price", "short_reply", "tracking_number",
+    ),
 }  # fmt: skip
+# One line of a kind may fail by chance: another clean dialogue happens to be a near copy of it.
+ONE_LINE = 1 / 40
+WITH_CHANCE = ("markup", "html_entity", "mojibake", "zero_width", "full_width")
 
 
-def test_cleaning_the_shops_raw_logs_meets_the_ledger(shop_report: CleaningReport) -> None:
-    figures = score(SHOP / "ledger.jsonl", shop_report)
-    poor = {
+def below_the_bars(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The kinds that miss their bar."""
+    bars = {kind: bar for bar, kinds in BARS.items() for kind in kinds}
+    return {
         kind: row
         for kind, row in figures.items()
-        if row["recall"] < 0.95 or row["exact"] < 0.95 or row["precision"] < 0.95
-        if row["precision"] or row["recall"] < 1  # what is left alone has no step to be precise
+        for slack in [ONE_LINE if kind in WITH_CHANCE else 0]
+        if any(
+            row[name] < bar - (name != "precision") * slack
+            for name, bar in zip(("recall", "precision", "exact"), bars[kind], strict=True)
+        )
     }
-    assert set(poor) <= UNTREATED, table(poor)
-    assert set(figures) >= UNTREATED and len(figures) > 45
+
+
+def test_cleaning_the_shops_raw_logs_meets_the_bars(shop_report: CleaningReport) -> None:
+    figures = score(SHOP / "ledger.jsonl", shop_report)
+    assert set(figures) == {kind for kinds in BARS.values() for kind in kinds}
+    poor = below_the_bars(figures)
+    assert not poor, table(poor)
+    assert harmed(SHOP / "ledger.jsonl", shop_report) <= 0.005
+
+
+def test_a_kind_below_its_bar_is_named() -> None:
+    good = {"recall": 1.0, "precision": 1.0, "exact": 1.0}
+    assert below_the_bars({"leak": good, "card": good}) == {}
+    for name in good:
+        assert below_the_bars({"card": good | {name: 0.97}}).keys() == {"card"}
 
 
 def test_a_wrong_label_counts_as_found_only_with_a_flag(tmp_path: Path) -> None:

@@ -16,6 +16,21 @@ CARD = re.compile(
     r"|3(?:0[0-5]|[68]\d)\d{11}|62\d{14,17}"
 )
 IBAN_LIKE = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?!\w)", re.I)
+# How many signs an account of each country has (SWIFT's registry of IBAN formats).
+IBAN_LENGTHS = {
+    **dict.fromkeys(("NO",), 15), **dict.fromkeys(("BE",), 16),
+    **dict.fromkeys(("DK", "FI", "FO", "GL", "NL"), 18), **dict.fromkeys(("MK", "SI"), 19),
+    **dict.fromkeys(("AT", "BA", "EE", "KZ", "LT", "LU", "XK"), 20),
+    **dict.fromkeys(("CH", "HR", "LI", "LV"), 21),
+    **dict.fromkeys(("BG", "BH", "CR", "DE", "GB", "GE", "IE", "ME", "RS", "VA"), 22),
+    **dict.fromkeys(("AE", "GI", "IL", "IQ", "TL"), 23),
+    **dict.fromkeys(("AD", "CZ", "ES", "MD", "PK", "RO", "SA", "SE", "SK", "TN", "VG"), 24),
+    **dict.fromkeys(("PT", "ST"), 25), **dict.fromkeys(("IS", "TR"), 26),
+    **dict.fromkeys(("FR", "GR", "IT", "MC", "MR", "SM"), 27),
+    **dict.fromkeys(("AL", "AZ", "BY", "CY", "DO", "GT", "HU", "LB", "PL", "SV"), 28),
+    **dict.fromkeys(("BR", "EG", "PS", "QA", "UA"), 29), **dict.fromkeys(("JO", "KW", "MU"), 30),
+    **dict.fromkeys(("MT", "SC"), 31), "LC": 32,
+}  # fmt: skip
 # What a long number that is no card is called where it stands.
 PARCEL_BEFORE = re.compile(
     r"\b(?:track|parcel|shipment|consignment|waybill|serial|order)\w*\b.{0,30}$", re.I
@@ -29,7 +44,8 @@ def find_cards(text: str) -> list[tuple[int, int]]:
 
 def _is_card(match: re.Match[str]) -> bool:
     digits = re.sub(r"\D", "", match.group())
-    called_other = PARCEL_BEFORE.search(match.string[: match.start()])
+    sentence = re.split(r"[.!?]\s+(?=[A-Z])", match.string[: match.start()])[-1]
+    called_other = PARCEL_BEFORE.search(sentence)
     return bool(CARD.fullmatch(digits)) and is_luhn(digits) and not called_other
 
 
@@ -56,9 +72,9 @@ def _iban_end(candidate: str) -> int:
 
 
 def is_iban(account: str) -> bool:
-    """Whether letters and digits make an account of 15 to 34 signs with right check digits."""
+    """Whether letters and digits make an account of its country's length, check digits right."""
     plain = account.replace(" ", "").upper()
-    if not 15 <= len(plain) <= 34 or not plain.isascii() or not plain.isalnum():
+    if len(plain) != IBAN_LENGTHS.get(plain[:2]) or not plain.isascii() or not plain.isalnum():
         return False
     turned = plain[4:] + plain[:4]
     return int("".join(str(int(sign, 36)) for sign in turned)) % 97 == 1

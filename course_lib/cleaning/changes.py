@@ -68,10 +68,18 @@ Edit = tuple[int, int, str]  # text[start:end] becomes the new text; edits in or
 
 
 def edits_between(before: str, after: str) -> list[Edit]:
-    """The edits that turn one text into the other, found by comparing them."""
+    """The edits that turn one text into the other, found by comparing them.
+
+    Where as many characters come as go, each is an edit of its own, so that spans can end between.
+    """
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    changed = [code for code in matcher.get_opcodes() if code[0] != "equal"]
-    return [(start, end, after[low:high]) for _, start, end, low, high in changed]
+    edits: list[Edit] = []
+    for name, start, end, low, high in matcher.get_opcodes():
+        if name == "replace" and end - start == high - low:
+            edits += [(start + n, start + n + 1, after[low + n]) for n in range(end - start)]
+        elif name != "equal":
+            edits.append((start, end, after[low:high]))
+    return edits
 
 
 def apply_edits(text: str, edits: Sequence[Edit]) -> str:

@@ -8,12 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from course_lib.cleaning.changes import Change, DataSetResult, Rejected, normalised
 from course_lib.dialogue import Dialogue
 
 NEAR = ("exact", "lsh")  # the ways to find near copies
+# A question with its stock answer is soon like another's: a shorter dialogue must be nearer.
+SHORT, SHORT_THRESHOLD = 4, 0.8  # messages; Jaccard index
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Index(Protocol):
 
     def add(self, which: int) -> None: ...
 
-    def nearest(self, which: int) -> tuple[int, float] | None: ...
+    def near(self, which: int) -> list[tuple[int, float]]: ...
 
 
 def _key(dialogue: Dialogue) -> bytes:
@@ -100,12 +104,12 @@ class NearIndex:
 
     def nearest(self, which: int) -> tuple[int, float] | None:
         """(number, similarity) of the most similar added text at or above the threshold."""
-        best: tuple[int, float] | None = None
-        for other in self._candidates(which):
-            similarity = jaccard(self.sets[which], self.sets[other])
-            if similarity >= self.threshold and (best is None or similarity > best[1]):
-                best = (other, similarity)
-        return best
+        return next(iter(self.near(which)), None)
+
+    def near(self, which: int) -> list[tuple[int, float]]:
+        """(number, similarity) of all added texts at or above the threshold, the nearest first."""
+        mine, others = self.sets[which], self._candidates(which)
+        return best_first(((o, jaccard(mine, self.sets[o])) for o in others), self.threshold)
 
     def _candidates(self, which: int) -> list[int]:
         """The added texts whose shared prefix can still grow to the threshold."""
@@ -119,6 +123,12 @@ class NearIndex:
             if seen + beyond[which if last[which] < last[other] else other]
             >= share * (sizes[which] + sizes[other]) - 1e-9
         )
+
+
+def best_first(alike: Iterable[tuple[Item, float]], threshold: float) -> list[tuple[Item, float]]:
+    """Those at or above the threshold by falling similarity; equal ones stay in order."""
+    found = [hit for hit in alike if hit[1] >= threshold]
+    return sorted(found, key=lambda hit: -hit[1])
 
 
 def near_index(texts: Sequence[str], threshold: float, near: str = "exact") -> Index:
@@ -135,19 +145,19 @@ def deduplicate(
 ) -> DataSetResult:
     """Keeps the first of equal and of nearly equal dialogues (Jaccard of character 5-grams).
 
-    A near copy whose numbers, entity values or intents differ is a minimal pair: flagged, kept.
-    Turns that repeat, such as closings, are never touched. `near`: "exact" finds all near copies,
-    "lsh" most of them (see `course_lib.cleaning.lsh`).
+    Below `SHORT` messages they must be as near as `SHORT_THRESHOLD`. A near copy with a number or
+    entity value that the first lacks, or where the intents differ, is a minimal pair: flagged,
+    kept. Turns that repeat, such as closings, are never touched. `near`: "exact" finds all near
+    copies, "lsh" most of them (see `course_lib.cleaning.lsh`).
     """
     first: dict[bytes, Known] = {}
     unique, copies = drop_exact(dialogues, first.setdefault)
     index = near_index([dialogue_text(dialogue) for dialogue in unique], threshold, near)
 
-    def nearest(number: int) -> tuple[Known, float] | None:
-        hit = index.nearest(number)
-        return (known_of(unique[hit[0]]), hit[1]) if hit else None
+    def likes(number: int) -> list[tuple[Known, float]]:
+        return [(known_of(unique[other]), alike) for other, alike in index.near(number)]
 
-    kept, near_copies, flags = drop_near(unique, nearest, index.add)
+    kept, near_copies, flags = drop_near(unique, likes, index.add)
     return kept, copies + near_copies, flags
 
 
@@ -168,22 +178,30 @@ def drop_exact(
 
 def drop_near(
     dialogues: Sequence[Dialogue],
-    nearest: Callable[[int], tuple[Known, float] | None],
+    likes: Callable[[int], list[tuple[Known, float]]],
     add: Callable[[int], None],
 ) -> DataSetResult:
-    """What is kept, near copies of what `nearest` knows, and flags; what is kept is added."""
+    """What is kept, near copies of what `likes` knows, and flags; what is kept is added."""
     kept, rejected, flags = [], [], []
     for number, dialogue in enumerate(dialogues):
-        hit = nearest(number)
-        if hit and not _differ(known_of(dialogue), hit[0]):
-            rejected.append(_copy(dialogue, hit[0].id, f"nearly the same words ({hit[1]:.2f})"))
+        known, hits = known_of(dialogue), likes(number)
+        hits = [(other, alike) for other, alike in hits if alike >= _needed(known, other)]
+        first = next(((o, alike) for o, alike in hits if not _differ(known, o)), None)
+        if first:
+            reason = f"nearly the same words ({first[1]:.2f})"
+            rejected.append(_copy(dialogue, first[0].id, reason))
             continue
-        if hit:
-            reason = f"like {hit[0].id!r} ({hit[1]:.2f}), but values or intents differ"
+        if hits:
+            reason = f"like {hits[0][0].id!r} ({hits[0][1]:.2f}), but values or intents differ"
             flags.append(Change("deduplicate", dialogue.id, None, reason, None, None))
         add(number)
         kept.append(dialogue)
     return kept, rejected, flags
+
+
+def _needed(one: Known, other: Known) -> float:
+    """The similarity from which two dialogues are near copies, on top of the index's own."""
+    return SHORT_THRESHOLD if min(len(one.intents), len(other.intents)) < SHORT else 0.0
 
 
 def known_of(dialogue: Dialogue) -> Known:
@@ -203,12 +221,16 @@ def _copy(dialogue: Dialogue, equal: str, how: str) -> Rejected:
     return Rejected(dialogue.id, "deduplicate", f"{how} as {equal!r}", equal, dialogue)
 
 
-def _differ(one: Known, other: Known) -> bool:
-    """Whether near copies are a minimal pair: each has a value or label that the other lacks.
+def _differ(new: Known, old: Known) -> bool:
+    """Whether near copies are a minimal pair: the new one has values, or each its own intents.
 
     One that only says more than the other, such as a closing, is a copy.
     """
-    return bool(one.facts - other.facts and other.facts - one.facts)
+    pairs = zip(new.intents, old.intents, strict=False)
+    if len(new.intents) == len(old.intents) and any(a and b and a != b for a, b in pairs):
+        return True
+    more, less = new.facts - old.facts, old.facts - new.facts
+    return any(kind != "intent" for kind, _, _ in more) or bool(more and less)
 
 
 def remove_leaks(

@@ -30,7 +30,7 @@ class _Labelled:
 
 
 def find_wrong_labels(
-    dialogues: Iterable[Dialogue], doubt: float = 0.02, trust: float = 0.5, seed: int = 0
+    dialogues: Iterable[Dialogue], doubt: float = 0.03, trust: float = 0.4, seed: int = 0
 ) -> DataSetResult:
     """Flags messages whose intent has a probability below `doubt`, another one's above `trust`.
 
@@ -90,4 +90,4 @@ def _linear_model(seed: int) -> Any:
     from sklearn.pipeline import make_pipeline
 
     words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    return make_pipeline(words, SGDClassifier(loss="log_loss", alpha=3e-6, random_state=seed))
+    return make_pipeline(words, SGDClassifier(loss="log_loss", alpha=5e-6, random_state=seed))

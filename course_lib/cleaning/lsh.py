@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
 
-from course_lib.cleaning.duplicates import checked_threshold, jaccard, shingles
+from course_lib.cleaning.duplicates import best_first, checked_threshold, jaccard, shingles
 
 BANDS, ROWS = 32, 4
 # Standard errors of a signature's estimate below the threshold from which no text is compared.
@@ -57,13 +57,13 @@ class LshIndex:
 
     def nearest(self, which: int) -> tuple[int, float] | None:
         """(number, similarity) of the most similar text that was found, at least the threshold."""
-        best: tuple[int, float] | None = None
-        mine = shingles(self._texts[which], self._size)
-        for other in self._candidates(which):
-            similarity = jaccard(mine, shingles(self._texts[other], self._size))
-            if similarity >= self.threshold and (best is None or similarity > best[1]):
-                best = (other, similarity)
-        return best
+        return next(iter(self.near(which)), None)
+
+    def near(self, which: int) -> list[tuple[int, float]]:
+        """(number, similarity) of all texts found at or above the threshold, the nearest first."""
+        mine, others = shingles(self._texts[which], self._size), self._candidates(which)
+        alike = ((o, jaccard(mine, shingles(self._texts[o], self._size))) for o in others)
+        return best_first(alike, self.threshold)
 
     def _candidates(self, which: int) -> list[int]:
         """The added texts that share a band and whose signature gives hope."""

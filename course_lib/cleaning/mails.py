@@ -11,7 +11,11 @@ from course_lib.cleaning.changes import StepResult, edit_message, with_messages
 from course_lib.dialogue import Dialogue
 
 SIGNATURE_MARK = re.compile(r"--\s*$")
-_DATE = r"\d{1,4}[-./ ](?:\d{1,2}|[A-Z][a-z]{2,8})[-./ ]\d{2,4}|[A-Z][a-z]{2,8}\.? \d{1,2},? \d{4}"
+_MONTH, _DAY, _GAP = r"[A-Z][a-z]{2,8}\.?", r"\d{1,2}(?:st|nd|rd|th)?", r"(?:\. |[-./ ])"
+_DATE = (
+    rf"\d{{1,4}}{_GAP}\d{{1,2}}{_GAP}\d{{2,4}}|{_DAY}{_GAP}(?:of )?{_MONTH},?{_GAP}\d{{2,4}}"
+    rf"|{_MONTH} {_DAY},? \d{{4}}"
+)
 # A line that says when an older message was sent; it carries a time besides the date.
 STAMP = re.compile(rf"(?=.*(?:{_DATE}))(?=.*\b\d{{1,2}}[:.h]\d{{2}}\b).{{0,120}}$")
 HEADER = re.compile(r"[-=_*]{3,}.{0,80}|(?:From|Sent|To|Date|Subject|Von|Gesendet|An|Betreff): .*$")

@@ -12,6 +12,7 @@ from typing import Any
 from course_lib.cleaning.changes import DataSetResult
 from course_lib.cleaning.duplicates import (
     Known,
+    best_first,
     checked_threshold,
     dialogue_text,
     drop_exact,
@@ -62,7 +63,7 @@ class SeenDialogues:
         bands = [_bands(signature) for signature in signatures(texts, BANDS * ROWS)]
         kept, near_copies, flags = drop_near(
             unique,
-            lambda number: self._nearest(texts[number], bands[number]),
+            lambda number: self._near(texts[number], bands[number]),
             lambda number: self._add(unique[number], texts[number], bands[number]),
         )
         self._tables.commit()
@@ -76,14 +77,12 @@ class SeenDialogues:
         self._tables.execute("insert into exact values (?, ?, ?)", row)
         return known
 
-    def _nearest(self, text: str, bands: Bands) -> tuple[Known, float] | None:
-        best: tuple[Any, float] | None = None
-        mine = shingles(text)
-        for row in self._candidates(bands):
-            similarity = jaccard(mine, shingles(row[-1]))
-            if similarity >= self.threshold and (best is None or similarity > best[1]):
-                best = (row, similarity)
-        return best and (_known(best[0]), best[1])
+    def _near(self, text: str, bands: Bands) -> list[tuple[Known, float]]:
+        mine, others = shingles(text), self._candidates(bands)
+        rows = best_first(
+            ((row, jaccard(mine, shingles(row[-1]))) for row in others), self.threshold
+        )
+        return [(_known(row), alike) for row, alike in rows]
 
     def _candidates(self, bands: Bands) -> Iterator[Any]:
         """(id, intents, facts, text) of the dialogues that share most bands, the first first."""

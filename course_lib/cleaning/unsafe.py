@@ -21,8 +21,12 @@ _BAD = (
     r"|retarded|filthy|incompetent|moronic|idiotic|brain-?dead|half-witted)"
 )
 _YOU = r"\byou(?:r lot| lot| people| guys| all)?"
+# "Do you take me for a fool?" is anger, no abuse.
+_NOT_OF_OTHERS = (
+    r"(?![^.!?]{0,40}\b(?:me|us|them|people|customers?|every(?:one|body)) (?:like|for|as) )"
+)
 ABUSE = re.compile(
-    rf"{_YOU}(?:'re| are)?\b[^.!?]{{0,30}}\b{_NOUN}\b"
+    rf"{_YOU}{_NOT_OF_OTHERS}(?:'re| are)?\b[^.!?]{{0,30}}\b{_NOUN}\b"
     rf"|{_YOU}(?:'re| are)\b[^.!?]{{0,20}}\b{_BAD}\b"
     rf"|\b(?:what an? |^|, ?){_BAD}\b[^.!?]{{0,30}}\byou are\b"
     rf"|\byou {_BAD}\b|\b(?:are|r) you\b[^.!?]{{0,20}}\b{_BAD}\b|^{_BAD} {_NOUN}\b"
@@ -39,8 +43,9 @@ _HARM = (
     r"|knock|tear|wreck|trash)"
 )
 THREAT = re.compile(
-    r"\b(?:I|we)(?:'ll| will|'m going to| am going to|'m gonna| shall| swear)\b[^.!?]{0,40}"
-    rf"\b{_HARM}\b[^.!?]{{0,20}}\b(?:you|your|yours|down|teeth|jaw|face|staff"
+    r"\b(?:I|we)(?:'ll| will|'m going to| am going to|'m gonna| shall| swear)\b(?! not| never)"
+    r"[^.!?:;]{0,40}"
+    rf"\b{_HARM}\b(?! about| around)[^.!?:;]{{0,20}}\b(?:you|your|yours|down|teeth|jaw|face|staff"
     r"|whoever|anyone|everyone|everybody|all of you)\b|\bI (?:will|'ll) get you\b"
     r"|\bend up in (?:a |the )?(?:hospital|ground|grave|morgue)\b"
     r"|\b(?:find out|know|see) where (?:you|your (?:family|children|boss)) (?:live|work|sleep)s?\b"
@@ -66,7 +71,7 @@ INJECTION = re.compile(
     rf"\b(?:your|all|any|every|previous|prior|above|earlier|these|the)\b[^.!?]{{0,25}}\b{_RULES}\b"
     r"|\bforget (?:everything|all|what) (?:that )?you\b"
     r"|\b(?:system|hidden|secret|initial) (?:prompt|instructions?|message|settings)\b"
-    r"|^\W*(?:system|admin|root|developer|assistant)\W*:\s|\[/?(?:system|inst)\]|<\|?system"
+    r"|(?:^|[.!?]\s+)\W*(?:system|admin|root|developer|assistant)\W*:\s|\[/?(?:system|inst)\]|<\|?system"
     r"|\b(?:real|true|actual|only|new) (?:task|job|purpose|role|goal) is\b|\byou must comply\b"
     r"|\bend of (?:the )?(?:user |customer )?(?:message|prompt|input)\b"
     r"|[.!?]\s+(?:assistant|agent):"

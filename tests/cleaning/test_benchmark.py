@@ -50,12 +50,12 @@ def test_it_prints_a_table_or_one_object(
 
 def test_a_method_that_misses_or_invents_shows(benchmark: ModuleType) -> None:
     class Blind(benchmark.AllPairs):  # type: ignore[name-defined, misc]
-        def nearest(self, which: int) -> None:
-            return None
+        def near(self, which: int) -> list[tuple[int, float]]:
+            return []
 
     class Wild(benchmark.AllPairs):  # type: ignore[name-defined, misc]
-        def nearest(self, which: int) -> tuple[int, float] | None:
-            return (0, 1.0) if which else None
+        def near(self, which: int) -> list[tuple[int, float]]:
+            return [(0, 1.0)] if which else []
 
     methods = {"all pairs": benchmark.AllPairs, "blind": Blind, "wild": Wild}
     talks = [talk(*LONG, name="a"), talk(*LONG, name="b"), talk("Hi", "Hello", name="c")]

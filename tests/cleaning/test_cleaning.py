@@ -183,6 +183,15 @@ def test_repair_moves_spans_and_repairs_values() -> None:
     assert dialogue == untouched  # steps never alter what they are given
 
 
+def test_a_span_ends_where_the_full_width_words_do() -> None:
+    message = marked(
+        "Ｉｓ ｔｈｅ Ｃｏｒｖｏ ｌａｍｐ， ｌｏｕｄ？", "Ｃｏｒｖｏ ｌａｍｐ", "Corvo lamp"
+    )
+    cleaned, _ = repair_text(Dialogue("d1", [message, Message("assistant", "No.")]))
+    assert texts(cleaned)[0] == "Is the Corvo lamp, loud?" and cleaned is not None
+    assert [entity.text for entity in cleaned.messages[0].entities] == ["Corvo lamp"]
+
+
 def test_a_span_that_has_no_place_left_is_reported() -> None:
     text = "Take the lamp<br>now"
     message = marked(text, "<br>")
@@ -471,6 +480,54 @@ def test_a_copy_that_says_more_is_still_a_copy() -> None:
     more.messages[4].intent = "thanks"
     for pair in ([talk(*LONG, name="a"), more], [more, talk(*LONG, name="a")]):
         assert [r.dialogue_id for r in deduplicate(pair)[1]] == [pair[1].id]
+
+
+def test_the_same_stock_reply_makes_short_dialogues_no_copies() -> None:
+    reply = (
+        "Please use the link that we send to the e-mail address of your account; with it you can "
+        "set a new password, and the old one is gone."
+    )
+    one = talk("I have forgotten my password.", reply, name="a")
+    other = talk("Please help me log in again.", reply, name="b")
+    assert jaccard(*(shingles(dialogue_text(d)) for d in (one, other))) > 0.6
+    assert deduplicate([one, other])[0] == [one, other]
+    typo = talk("I have forgotten my pasword.", reply, name="c")
+    assert [r.dialogue_id for r in deduplicate([one, typo])[1]] == ["c"]
+
+
+def test_what_a_dialogue_alone_says_is_not_lost_as_a_copy() -> None:
+    more = talk(*LONG, "And the price?", "It is 39 euros.", name="b")
+    kept, rejected, flags = deduplicate([talk(*LONG, name="a"), more])
+    assert len(kept) == 2 and rejected == [] and [flag.dialogue_id for flag in flags] == ["b"]
+    assert [r.dialogue_id for r in deduplicate([more, talk(*LONG, name="a")])[1]] == ["a"]
+
+
+def test_a_copy_is_found_behind_a_nearer_minimal_pair() -> None:
+    talks = [talk(f"{LONG[0]} {n}", *LONG[1:], name=f"{n}") for n in (1000, 1001)]
+    again = talk(
+        "Hi, and hello to all of you who are there! " + talks[0].messages[0].content,
+        *LONG[1:],
+        name="again",
+    )
+    near = talk(
+        "Hi, and hello to all of you who are there! " + talks[1].messages[0].content,
+        *LONG[1:],
+        name="near",
+    )
+    index = NearIndex([dialogue_text(d) for d in (talks[0], near, again)], 0.6)
+    index.add(0)
+    index.add(1)
+    assert index.nearest(2) == index.near(2)[0] and index.near(2)[0][0] == 1
+    kept, rejected, _ = deduplicate([talks[0], near, again])
+    assert [(r.dialogue_id, r.equals) for r in rejected] == [("again", "1000")]
+
+
+def test_two_labels_for_the_same_words_are_flagged_though_both_occur() -> None:
+    pair = [talk(*LONG, name="a"), talk(*LONG, name="b")]
+    for dialogue, intents in zip(pair, (("x", "y"), ("y", "y")), strict=True):
+        dialogue.messages[0].intent, dialogue.messages[2].intent = intents
+    kept, rejected, flags = deduplicate(pair)
+    assert len(kept) == 2 and len(flags) == 1
 
 
 # --- find_swapped_roles, find_cut_replies -------------------------------------------------

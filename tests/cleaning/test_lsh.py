@@ -31,9 +31,9 @@ def hits(index: Index, number: int) -> dict[int, tuple[int, float]]:
     """By text the nearest earlier one; every text is added."""
     found = {}
     for which in range(number):
-        hit = index.nearest(which)
-        if hit:
-            found[which] = hit
+        near = index.near(which)
+        if near:
+            found[which] = near[0]
         index.add(which)
     return found
 

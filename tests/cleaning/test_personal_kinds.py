@@ -60,6 +60,17 @@ def test_accounts_with_right_check_digits(account: str) -> None:
     assert not is_iban(account[:-1] + str((int(account[-1]) + 1) % 10))
 
 
+def test_a_card_after_a_sentence_about_a_parcel() -> None:
+    text = "Put a birthday card in with the parcel. I paid with 4242 4242 4242 4242."
+    assert parts(text, find_cards(text)) == ["4242 4242 4242 4242"]
+
+
+def test_an_account_has_its_countrys_length_and_takes_no_word_along() -> None:
+    said = "DE50 4538 5230 6506 3356 17"
+    assert is_iban(said) and find_ibans(f"Take {said} instead of it.") == [(5, 5 + len(said))]
+    assert not is_iban("XX50 4538 5230 6506 3356 17")
+
+
 @pytest.mark.parametrize("text", ["Part DE89 3704 is missing.", "SKU GB29NWBK60161331926818."])
 def test_what_is_no_account(text: str) -> None:
     assert find_ibans(text) == []
@@ -73,6 +84,8 @@ def test_what_is_no_account(text: str) -> None:
         ("Send it to 221 Old Mill Road, Springfield.", "221 Old Mill Road, Springfield"),
         ("Ich wohne Lindenstraße 5, 12345 Berlin.", "Lindenstraße 5, 12345 Berlin"),
         ("We are at Am Alten Weg 14b, top floor.", "Am Alten Weg 14b"),
+        ("Meet me at Im Krug 3 or call.", "Im Krug 3"),
+        ("Nobody is in at Sonnblick 3, 62191 Marlingen.", "Sonnblick 3, 62191 Marlingen"),
     ],
 )
 def test_addresses(text: str, address: str) -> None:
