@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from course_lib.annotation.scores import Interval, bootstrap, bootstrap_difference
 from course_lib.batching import IGNORE, PackedDialogues, pad_batch, truncate_all
@@ -22,14 +21,15 @@ from course_lib.chat_format import encode_all
 from course_lib.cleaning import CleaningConfig, contact_key, find_personal_data
 from course_lib.cleaning_score import MENDED, read_ledger
 from course_lib.dialogue import Dialogue, Message
-from course_lib.generation import History, context_length, fitting_prompt
+from course_lib.generation import context_length
 from course_lib.metrics import FactQuestion
 from course_lib.training import Record, train
 from course_lib.transfer import Run, Share, ask, config_from, new_model
 
-STEPS = 150
+STEPS = 240
 ROW_LENGTH = 256  # tokens; the same for all data, so that every run sees as many
 CONTACTS = ("[EMAIL]", "[PHONE]", "[CARD]", "[IBAN]")
+LEAKS = ("leak", "near_leak")  # the ledger's kinds of test dialogues in the raw logs
 FOREIGN = "Leider kann ich Ihnen dabei heute nicht helfen, es tut mir sehr leid."
 # The steps of the cleaning that judge one reply by itself, and what they say about it.
 READ_BY = {
@@ -127,6 +127,23 @@ def dialogue_losses(run: Run, dialogues: Sequence[Dialogue], rows: int = 16) -> 
     return np.array(found)
 
 
+def split_by_leak(
+    test: Iterable[Dialogue], ledger: str | Path
+) -> tuple[list[Dialogue], list[Dialogue]]:
+    """The test dialogues that leaked into the raw logs, as the ledger says, and all others."""
+    leaked = {entry["of"] for entry in read_ledger(ledger) if entry["kind"] in LEAKS}
+    test = list(test)
+    return [d for d in test if d.id in leaked], [d for d in test if d.id not in leaked]
+
+
+def extra_loss(
+    runs: Mapping[str, Run], one: str, other: str, dialogues: Sequence[Dialogue]
+) -> Interval:
+    """How much higher the loss of run `one` is than that of run `other` on these dialogues."""
+    first, second = (dialogue_losses(runs[name], dialogues) for name in (one, other))
+    return loss_difference(first, second)
+
+
 def nats_per_token(sums: np.ndarray) -> np.ndarray:
     """(..., 2) sums of nats and tokens -> loss; a measure that `bootstrap` takes."""
     return np.asarray(sums[..., 0] / sums[..., 1])
@@ -219,52 +236,6 @@ def surprise(runs: Mapping[str, Run], found: Iterable[Dialogue]) -> dict[str, di
 # ---- what a model says
 
 
-@torch.no_grad()
-def drawn_replies(
-    run: Run,
-    histories: Sequence[History],
-    seed: int = 0,
-    max_new_tokens: int = 48,
-    batch_size: int = 128,
-) -> list[str]:
-    """One reply to each history, every token drawn from the model's own distribution.
-
-    Greedy replies show the likeliest words only; drawn ones also what the model says now and then.
-    """
-    run.model.eval()
-    limit = context_length(run.model) - max_new_tokens
-    prompts = [torch.tensor(fitting_prompt(h, run.tokenizer, limit)) for h in histories]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # little padding
-    replies = [""] * len(prompts)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            said = _drawn_batch(run, [prompts[i] for i in chosen], max_new_tokens)
-            for i, reply in zip(chosen, said, strict=True):
-                replies[i] = reply
-    return replies
-
-
-def _drawn_batch(run: Run, prompts: Sequence[torch.Tensor], max_new_tokens: int) -> list[str]:
-    pad, end = run.tokenizer.pad_token_id, run.tokenizer.eos_token_id
-    ids = pad_sequence(list(prompts), True, pad, padding_side="left")  # (B, T), flush right
-    seen = pad_sequence([torch.ones_like(one) for one in prompts], True, 0, padding_side="left")
-    out = run.model.generate(
-        input_ids=ids,
-        attention_mask=seen,
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=end,
-        pad_token_id=pad,
-    )
-    said = run.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
-    return list(said)
-
-
 def faults(reply: str, allow: Iterable[str] = ()) -> list[str]:
     """What is wrong with a reply at first sight, some of `FAULTS`: the cleaning's steps judge it.
 
@@ -291,22 +262,6 @@ def faulty_share(replies: Sequence[str], allow: Iterable[str] = ()) -> Share:
     """The share of replies with at least one fault."""
     allow = tuple(allow)
     return Share(sum(bool(faults(reply, allow)) for reply in replies), len(replies))
-
-
-def faults_by_kind(
-    replies: Mapping[str, Sequence[str]], allow: Iterable[str] = ()
-) -> dict[str, dict[str, Share]]:
-    """{fault: {model: share of its replies}}, for a plot; faults that no model shows are left out.
-
-    `replies` holds each model's replies.
-    """
-    allow = tuple(allow)
-    found = {name: [faults(reply, allow) for reply in said] for name, said in replies.items()}
-    shares = {
-        fault: {n: Share(sum(fault in f for f in each), len(each)) for n, each in found.items()}
-        for fault in FAULTS
-    }
-    return {fault: row for fault, row in shares.items() if any(s.right for s in row.values())}
 
 
 def customers_turns(dialogues: Iterable[Dialogue]) -> list[list[dict[str, Any]]]:

@@ -18,16 +18,16 @@ from course_lib.cleaning_effect import (
     customers_turns,
     damaged,
     dialogue_losses,
-    drawn_replies,
     exchanges,
+    extra_loss,
     faults,
-    faults_by_kind,
     faulty_share,
     ideal_dialogues,
     loss,
     loss_difference,
     measure_runs,
     probes,
+    split_by_leak,
     surprise,
     trained_tokens,
     tune_on,
@@ -151,6 +151,25 @@ def test_a_difference_is_paired() -> None:
     assert wide.high - wide.low > 0.1  # the dialogues differ far more than the models
 
 
+def test_leaked_dialogues_are_told_by_the_ledger(tmp_path: Path) -> None:
+    path = ledger(tmp_path, ("log-1", "drop", None), ("log-2", "drop", None))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0] |= {"kind": "near_leak", "of": "b"}
+    lines[1] |= {"kind": "exact_duplicate", "of": "a"}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    leaked, others = split_by_leak([talk("a", "Hi.", "Yes."), talk("b", "Hi.", "No.")], path)
+    assert ([d.id for d in leaked], [d.id for d in others]) == (["b"], ["a"])
+
+
+def test_the_extra_loss_is_a_paired_difference(run, tiny_base) -> None:
+    dialogues = toy_dialogues()
+    runs = {"raw": run, "clean": tune_on(dialogues, steps=8)}
+    both = [dialogue_losses(one, dialogues) for one in runs.values()]
+    found = extra_loss(runs, "raw", "clean", dialogues)
+    assert found == loss_difference(*both)
+    assert found.value > 0 > extra_loss(runs, "clean", "raw", dialogues).value
+
+
 def test_runs_are_measured_side_by_side(run) -> None:
     brisa = Product("Brisa", "kettle", "kettles", False, {"price": "39 euros"})
     asked = fact_questions([fact_dialogue(brisa, "price", "{product}?", "{product}: {value}.")])
@@ -209,15 +228,6 @@ def test_the_surprise_is_the_loss_on_each_damage(run) -> None:
 # ---- replies
 
 
-def test_replies_are_drawn_and_the_seed_decides(run) -> None:
-    histories = customers_turns(toy_dialogues())
-    one = drawn_replies(run, histories, seed=1, max_new_tokens=8, batch_size=2)
-    assert one == drawn_replies(run, histories, seed=1, max_new_tokens=8, batch_size=2)
-    assert one != drawn_replies(run, histories, seed=2, max_new_tokens=8, batch_size=2)
-    assert len(one) == len(histories)
-    assert not any("<|" in reply for reply in one)
-
-
 def test_the_histories_end_in_what_the_customer_says() -> None:
     found = customers_turns([talk("a", "Hi.", "Hello.", "It leaks.", "Where?")])
     assert [[m["content"] for m in history] for history in found] == [
@@ -255,9 +265,6 @@ def test_the_shops_own_contacts_are_no_fault() -> None:
     assert faults(reply, allow=["0800 555 0134"]) == []
 
 
-def test_shares_of_faults() -> None:
-    replies = {"raw": ["Yes.", "For the", ""], "clean": ["Yes.", "No.", "Fine."]}
-    assert str(faulty_share(replies["raw"])).startswith("0.67")
-    found = faults_by_kind(replies)
-    assert set(found) == {"empty", "breaks off"}
-    assert (found["empty"]["raw"].right, found["empty"]["clean"].right) == (1, 0)
+def test_the_share_of_faulty_replies() -> None:
+    share = faulty_share(["Yes.", "For the", "", "Call us on 0800 555 0134."], ["0800 555 0134"])
+    assert (share.right, share.asked) == (2, 4)
