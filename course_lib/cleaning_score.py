@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course_lib.cleaning import CleaningReport
+from course_lib.cleaning import CleaningReport, Rejected
 from course_lib.dialogue import DialogueError
 
 ACTIONS = ("drop", "merge", "repair", "redact", "flag", "keep")
@@ -63,8 +63,14 @@ def outcomes(report: CleaningReport) -> dict[str | int, Outcome]:
         found[dialogue.id] = Outcome(True, frozenset(steps[dialogue.id]), None, said, flag)
     for rejected in report.rejected:
         key = rejected.line or rejected.dialogue_id or 0
-        found[key] = Outcome(False, frozenset({rejected.step}), rejected.equals)
+        found[key] = Outcome(False, frozenset({_way(rejected)}), rejected.equals)
     return found
+
+
+def _way(rejected: Rejected) -> str:
+    """The step; near copies are found in another way than equal ones, with its own false alarms."""
+    is_near = rejected.similarity is not None and rejected.similarity < 1
+    return f"{rejected.step}, near" if is_near else rejected.step
 
 
 def score(ledger_path: str | Path, report: CleaningReport) -> dict[str, dict[str, float]]:

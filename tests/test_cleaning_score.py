@@ -66,6 +66,14 @@ def test_the_figures_of_a_small_report(tmp_path: Path) -> None:
     assert "copy" in table(figures)
 
 
+def test_a_false_near_copy_is_held_against_near_copies_only(tmp_path: Path) -> None:
+    path = ledger(tmp_path, entry(1, "copy", "drop", of="log-9"), entry(2, "near", "drop"))
+    alike = ((1, 1.0), (2, 0.7), (3, 0.65))  # nobody planted the third
+    rejected = [Rejected(f"log-{n}", "deduplicate", "x", "log-9", similarity=s) for n, s in alike]
+    figures = score(path, CleaningReport(rejected=rejected))
+    assert figures["copy"]["precision"] == 1.0 and figures["near"]["precision"] == 0.5
+
+
 def test_a_report_of_another_file_is_refused(tmp_path: Path) -> None:
     path = ledger(tmp_path, entry(1, "copy", "drop"))
     with pytest.raises(DialogueError, match="raw line 1 of the ledger is nowhere"):
@@ -86,61 +94,72 @@ def shop_report() -> CleaningReport:
     return clean_file(SHOP / "raw.jsonl", held_out=[*SHOP.glob("test_*.jsonl"), SHOP / "dev.jsonl"])
 
 
-# What each group of kinds must reach: recall, precision, and exactness where it is a repair.
+# What is asked of each group of kinds: recall, precision, exactness.
 BARS = {
-    (1.0, 1.0, 1.0): ("exact_duplicate", "spelling_duplicate"),
-    (0.95, 0.98, 0.9): ("near_duplicate", "typo_duplicate", "reworded_duplicate"),
-    (1.0, 0.95, 0.95): ("leak", "near_leak"),
-    (0.98, 0.98, 0.98): ("email", "phone", "card", "iban", "street_address"),
-    (0.85, 0.85, 0.85): ("full_name",),
-    (0.99, 0.99, 0.99): ("markup", "html_entity", "mojibake", "zero_width", "full_width"),
-    (0.95, 0.95, 0.95): ("swapped_roles", "split_turn"),
-    (0.90, 0.95, 0.90): (
-        "looping_reply", "cut_reply", "foreign_reply", "empty_turn", "open_end", "long_mail",
-    ),
-    (0.999, 0.999, 0.999): ("broken_span", "broken_json", "missing_role", "wrong_encoding"),
-    (0.90, 0.90, 0.90): (
-        "wrong_fact", "unconfirmed_action", "forgotten_slot", "abuse", "prompt_injection",
-    ),
-    (0.85, 0.0, 0.0): ("wrong_intent", "label_conflict"),  # flagged: a person looks at them
-    (0.97, 0.0, 0.0): (  # to be left alone
-        "accents", "ampersand", "angry_customer", "date", "emoji", "first_name", "foreign_word",
-        "hotline", "innocent_words", "minimal_pair", "namelike_product", "order_number",
-        "part_number", "price", "short_reply", "tracking_number",
-    ),
+    "exact duplicates": (1.0, 1.0, 1.0), "near duplicates": (0.95, 0.98, 0.9),
+    "leaks": (1.0, 0.95, 0.95), "personal data by its form": (0.98, 0.98, 0.98),
+    "names": (0.85, 0.85, 0.85), "markup and characters": (0.99, 0.99, 0.99),
+    "roles": (0.95, 0.95, 0.95), "garbage": (0.90, 0.95, 0.90), "turns": (0.95, 0.95, 0.95),
+    "spans and lines": (1.0, 1.0, 1.0), "policy": (0.90, 0.90, 0.90),
+    "unsafe": (0.90, 0.90, 0.90), "labels": (0.85, 0.0, 0.85), "left alone": (0.99, 0.0, 0.99),
 }  # fmt: skip
-# One line of a kind may fail by chance: another clean dialogue happens to be a near copy of it.
-ONE_LINE = 1 / 40
-WITH_CHANCE = ("markup", "html_entity", "mojibake", "zero_width", "full_width")
+GROUPS = {
+    "exact duplicates": ("exact_duplicate", "spelling_duplicate"),
+    "near duplicates": ("near_duplicate", "typo_duplicate", "reworded_duplicate"),
+    "leaks": ("leak", "near_leak"),
+    "personal data by its form": ("email", "phone", "card", "iban", "street_address"),
+    "names": ("full_name",),
+    "markup and characters": ("markup", "html_entity", "mojibake", "zero_width", "full_width"),
+    "roles": ("swapped_roles",),
+    "garbage": ("looping_reply", "cut_reply", "foreign_reply"),
+    "turns": ("empty_turn", "split_turn", "open_end", "long_mail"),
+    "spans and lines": ("broken_span", "broken_json", "missing_role", "wrong_encoding"),
+    "policy": ("wrong_fact", "unconfirmed_action", "forgotten_slot"),
+    "unsafe": ("abuse", "prompt_injection"),
+    "labels": ("wrong_intent", "label_conflict"),
+}
+
+
+def by_group(path: Path, folder: Path) -> Path:
+    """The ledger with the name of its group in place of each kind; the rest is left alone."""
+    group_of = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
+    entries = read_ledger(path)
+    assert {
+        e["kind"] for e in entries if e["kind"] not in group_of and e["action"] != "keep"
+    } == set()
+    return ledger(folder, *(e | {"kind": group_of.get(e["kind"], "left alone")} for e in entries))
 
 
 def below_the_bars(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """The kinds that miss their bar."""
-    bars = {kind: bar for bar, kinds in BARS.items() for kind in kinds}
+    """The groups that miss one of their bars."""
+    names = ("recall", "precision", "exact")
     return {
-        kind: row
-        for kind, row in figures.items()
-        for slack in [ONE_LINE if kind in WITH_CHANCE else 0]
-        if any(
-            row[name] < bar - (name != "precision") * slack
-            for name, bar in zip(("recall", "precision", "exact"), bars[kind], strict=True)
-        )
+        group: row
+        for group, row in figures.items()
+        if any(row[name] < bar for name, bar in zip(names, BARS[group], strict=True))
     }
 
 
-def test_cleaning_the_shops_raw_logs_meets_the_bars(shop_report: CleaningReport) -> None:
+def test_cleaning_the_shops_raw_logs_meets_the_bars(
+    shop_report: CleaningReport, tmp_path: Path
+) -> None:
+    path = by_group(SHOP / "ledger.jsonl", tmp_path)
+    figures = score(path, shop_report)
+    assert set(figures) == set(BARS)
+    assert not below_the_bars(figures), table(figures)
+    assert harmed(path, shop_report) <= 0.005
+
+
+def test_no_kind_is_left_untreated(shop_report: CleaningReport) -> None:
     figures = score(SHOP / "ledger.jsonl", shop_report)
-    assert set(figures) == {kind for kinds in BARS.values() for kind in kinds}
-    poor = below_the_bars(figures)
-    assert not poor, table(poor)
-    assert harmed(SHOP / "ledger.jsonl", shop_report) <= 0.005
+    assert len(figures) > 45 and {k: row for k, row in figures.items() if row["recall"] < 0.8} == {}
 
 
-def test_a_kind_below_its_bar_is_named() -> None:
+def test_a_group_below_its_bar_is_named() -> None:
     good = {"recall": 1.0, "precision": 1.0, "exact": 1.0}
-    assert below_the_bars({"leak": good, "card": good}) == {}
+    assert below_the_bars({"leaks": good, "roles": good}) == {}
     for name in good:
-        assert below_the_bars({"card": good | {name: 0.97}}).keys() == {"card"}
+        assert below_the_bars({"roles": good | {name: 0.94}}).keys() == {"roles"}
 
 
 def test_a_wrong_label_counts_as_found_only_with_a_flag(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ Step = Callable[[Dialogue], StepResult]
 class Rejected:
     """A dialogue set aside: by which step, why, and for a copy which dialogue it equals.
 
-    `line` is its place in the input: the line for one that could not be read, else None.
+    `similarity` is 1 for a copy of the same words, a near copy's Jaccard index, or None. `line`
+    is its place in the input: the line for one that could not be read, else None.
     """
 
     dialogue_id: str | None
@@ -48,6 +49,7 @@ class Rejected:
     dialogue: Dialogue | None = None
     line: int | None = None
     text: str = ""
+    similarity: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """One line of a rejects file."""
@@ -57,6 +59,7 @@ class Rejected:
             "step": self.step,
             "reason": self.reason,
             "equals": self.equals,
+            "similarity": self.similarity,
         }
         return record | {"dialogue": self.dialogue and self.dialogue.to_dict(), "text": self.text}
 

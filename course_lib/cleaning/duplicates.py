@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 from course_lib.cleaning.changes import Change, DataSetResult, Rejected, normalised
@@ -16,6 +17,7 @@ from course_lib.dialogue import Dialogue
 NEAR = ("exact", "lsh")  # the ways to find near copies
 # A question with its stock answer is soon like another's: a shorter dialogue must be nearer.
 SHORT, SHORT_THRESHOLD = 4, 0.8  # messages; Jaccard index
+COMMON = 8_192  # n-grams that many texts hold: kept as bits, which are compared at once
 
 Item = TypeVar("Item")
 
@@ -85,10 +87,11 @@ class NearIndex:
         rank = {
             gram: place for place, gram in enumerate(sorted(count, key=lambda g: (count[g], g)))
         }
-        self.sets = [{rank[gram] for gram in one} for one in grams]
-        self._prefixes = [self._prefix(one) for one in self.sets]
+        sets = [{rank[gram] for gram in one} for one in grams]
+        self._rare, self._common = _halves(sets, len(count) - COMMON)
+        self._prefixes = [self._prefix(one) for one in sets]
         self._last = [prefix[-1] for prefix in self._prefixes]
-        self._sizes = [len(one) for one in self.sets]
+        self._sizes = [len(one) for one in sets]
         self._beyond = [
             size - len(prefix) for size, prefix in zip(self._sizes, self._prefixes, strict=True)
         ]
@@ -108,21 +111,40 @@ class NearIndex:
 
     def near(self, which: int) -> list[tuple[int, float]]:
         """(number, similarity) of all added texts at or above the threshold, the nearest first."""
-        mine, others = self.sets[which], self._candidates(which)
-        return best_first(((o, jaccard(mine, self.sets[o])) for o in others), self.threshold)
+        alike = ((other, self._jaccard(which, other)) for other in self._candidates(which))
+        return best_first(alike, self.threshold)
+
+    def _jaccard(self, one: int, other: int) -> float:
+        shared = (self._common[one] & self._common[other]).bit_count()
+        shared += len(self._rare[one] & self._rare[other])
+        return shared / (self._sizes[one] + self._sizes[other] - shared)
 
     def _candidates(self, which: int) -> list[int]:
         """The added texts whose shared prefix can still grow to the threshold."""
         prefix, last, beyond, sizes = self._prefixes[which], self._last, self._beyond, self._sizes
         share = self.threshold / (1 + self.threshold)
-        shared = Counter(holder for rank in prefix for holder in self._holders.get(rank, ()))
+        held = [self._holders[rank] for rank in prefix if rank in self._holders]
+        end, own, rest = last[which], share * sizes[which] - 1e-9, beyond[which]
         return sorted(
             other
-            for other, seen in shared.items()
+            for other, seen in Counter(chain.from_iterable(held)).items()
             # whichever prefix ends first, all further shared elements lie beyond it
-            if seen + beyond[which if last[which] < last[other] else other]
-            >= share * (sizes[which] + sizes[other]) - 1e-9
+            if seen + (rest if end < last[other] else beyond[other]) >= own + share * sizes[other]
         )
+
+
+def _halves(sets: Iterable[set[int]], first: int) -> tuple[list[set[int]], list[int]]:
+    """Of each set of ranks those below `first`, and the others as the bits of a number."""
+    rare, common = [], []
+    for ranks in sets:
+        few = {rank for rank in ranks if rank < first}
+        bits = bytearray(COMMON // 8)
+        for rank in ranks - few:
+            place = rank - first
+            bits[place >> 3] |= 1 << (place & 7)
+        rare.append(few)
+        common.append(int.from_bytes(bits, "little"))
+    return rare, common
 
 
 def best_first(alike: Iterable[tuple[Item, float]], threshold: float) -> list[tuple[Item, float]]:
@@ -172,7 +194,7 @@ def drop_exact(
         if same is known or same.intents != known.intents:
             kept.append(dialogue)  # other labels: the near comparison flags it
         else:
-            rejected.append(_copy(dialogue, same.id, "the same words"))
+            rejected.append(_copy(dialogue, same.id, 1.0))
     return kept, rejected
 
 
@@ -188,8 +210,7 @@ def drop_near(
         hits = [(other, alike) for other, alike in hits if alike >= _needed(known, other)]
         first = next(((o, alike) for o, alike in hits if not _differ(known, o)), None)
         if first:
-            reason = f"nearly the same words ({first[1]:.2f})"
-            rejected.append(_copy(dialogue, first[0].id, reason))
+            rejected.append(_copy(dialogue, first[0].id, first[1]))
             continue
         if hits:
             reason = f"like {hits[0][0].id!r} ({hits[0][1]:.2f}), but values or intents differ"
@@ -217,8 +238,10 @@ def _intents(dialogue: Dialogue) -> tuple[str | None, ...]:
     return tuple(message.intent for message in dialogue.messages)
 
 
-def _copy(dialogue: Dialogue, equal: str, how: str) -> Rejected:
-    return Rejected(dialogue.id, "deduplicate", f"{how} as {equal!r}", equal, dialogue)
+def _copy(dialogue: Dialogue, equal: str, similarity: float) -> Rejected:
+    how = "the same words" if similarity == 1 else f"nearly the same words ({similarity:.2f})"
+    reason = f"{how} as {equal!r}"
+    return Rejected(dialogue.id, "deduplicate", reason, equal, dialogue, similarity=similarity)
 
 
 def _differ(new: Known, old: Known) -> bool:
@@ -234,7 +257,7 @@ def _differ(new: Known, old: Known) -> bool:
 
 
 def remove_leaks(
-    train: Iterable[Dialogue], held_out: Iterable[Dialogue], threshold: float = 0.8
+    train: Iterable[Dialogue], held_out: Iterable[Dialogue], threshold: float = 0.7
 ) -> tuple[list[Dialogue], list[Rejected]]:
     """Takes out of `train` what stands in `held_out`: its family, its words, or nearly so."""
     train, held_out = list(train), list(held_out)

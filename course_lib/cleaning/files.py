@@ -32,8 +32,8 @@ def write_stream(
         places = (kept, rejects, report or os.devnull)
         kept_file, rejects_file, report_file = (stack.enter_context(_aside(p)) for p in places)
         spool = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
-        changes, rejected = _JsonList(report_file), _JsonList(spool)
         report_file.write('{"changes": ')
+        changes, rejected = _JsonList(report_file), _JsonList(spool)
         for part in parts:
             totals.add(part)
             kept_file.writelines(map(_line, (validate(d).to_dict() for d in part.kept)))
@@ -43,11 +43,16 @@ def write_stream(
             rejected.extend(map(without_text, refused))
         changes.end()
         rejected.end()
-        report_file.write(',\n"rejected": ')
-        _copy(spool, report_file)
-        sums = {"counts": totals.counts, "by_step": totals.by_step(), "notes": list(notes)}
-        report_file.write(f",\n{_text(sums)[1:]}\n")
+        _end_report(report_file, spool, totals, list(notes))
     return totals
+
+
+def _end_report(file: TextIO, rejected: TextIO, totals: Totals, notes: list[str]) -> None:
+    file.write(',\n"rejected": ')
+    rejected.seek(0)
+    file.writelines(rejected)
+    sums = {"counts": totals.counts, "by_step": totals.by_step(), "notes": notes}
+    file.write(f",\n{_text(sums)[1:]}\n")
 
 
 class _JsonList:
@@ -83,11 +88,6 @@ def _aside(place: str | Path) -> Iterator[TextIO]:
     except BaseException:
         os.unlink(aside)
         raise
-
-
-def _copy(source: TextIO, target: TextIO) -> None:
-    source.seek(0)
-    target.writelines(source)
 
 
 def _line(record: dict[str, Any]) -> str:

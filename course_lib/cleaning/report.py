@@ -72,7 +72,9 @@ class CleaningReport:
     def from_dict(cls, record: dict[str, Any], kept: list[Dialogue]) -> CleaningReport:
         """The report of a file that `to_dict` filled, with the dialogues that were kept."""
         rejected = [
-            Rejected(r["id"], r["step"], r["reason"], r["equals"], line=r["line"])
+            Rejected(
+                r["id"], r["step"], r["reason"], r["equals"], None, r["line"], "", r["similarity"]
+            )
             for r in record["rejected"]
         ]
         changes = [Change(**change) for change in record["changes"]]
@@ -129,7 +131,7 @@ class Totals:
 
 def without_text(rejected: dict[str, Any]) -> dict[str, Any]:
     """A line of a rejects file as a report holds it."""
-    return {name: rejected[name] for name in ("id", "line", "step", "reason", "equals")}
+    return {name: rejected[name] for name in rejected if name not in ("dialogue", "text")}
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
