@@ -26,7 +26,7 @@ from course_lib.metrics import FactQuestion
 from course_lib.training import Record, train
 from course_lib.transfer import Run, Share, ask, config_from, new_model
 
-STEPS = 240
+STEPS = 180
 ROW_LENGTH = 256  # tokens; the same for all data, so that every run sees as many
 CONTACTS = ("[EMAIL]", "[PHONE]", "[CARD]", "[IBAN]")
 LEAKS = ("leak", "near_leak")  # the ledger's kinds of test dialogues in the raw logs

@@ -289,7 +289,7 @@ def _clusters(
         )
     axis.set_xticks(range(len(groups)), list(groups))
     axis.set_ylabel(ylabel)
-    axis.legend(loc="upper right")
+    figure.legend(loc="outside upper right", ncols=len(labels))  # never upon a bar
     words = f"{name}: {ylabel} for {', '.join(groups)}; {' and '.join(labels)}"
     return Picture(figure, words), axis
 
@@ -335,13 +335,15 @@ def _by_step(report: CleaningReport) -> dict[str, Counter[str]]:
 def plot_scores(
     figures: Mapping[str, Mapping[str, float]],
     measures: Sequence[str] = ("recall", "precision"),
+    count: int = 20,
     name: str = "scores",
 ) -> Picture:
-    """One line a kind, the poorest above, with a dot for each of its measures from 0 to 1."""
+    """The `count` poorest kinds, one a line, with a mark for each of their measures from 0 to 1."""
     from matplotlib.figure import Figure
 
-    kinds = sorted(figures, key=lambda kind: (min(figures[kind][m] for m in measures), kind))
-    figure = Figure(figsize=(8.0, 1.0 + 0.2 * len(kinds)), layout="constrained")
+    ranked = sorted(figures, key=lambda kind: (min(figures[kind][m] for m in measures), kind))
+    kinds = ranked[:count]
+    figure = Figure(figsize=(8.0, 1.0 + 0.22 * len(kinds)), layout="constrained")
     axis = figure.subplots()
     signs = zip(measures, _SERIES, "o|x+", strict=False)
     for measure, colour, sign in signs:
@@ -352,7 +354,8 @@ def plot_scores(
     axis.set_xlim(-0.03, 1.03)
     axis.grid(alpha=0.3)
     axis.legend(loc="lower left")
-    return Picture(figure, f"{name}: {' and '.join(measures)} of {len(kinds)} kinds")
+    axis.set_title(f"the poorest {len(kinds)} of {len(figures)} kinds", fontsize=10)
+    return Picture(figure, f"{name}: {' and '.join(measures)} of {len(figures)} kinds")
 
 
 def _value_and_spread(measured: Measured | Bounded | float) -> tuple[float, float, float]:

@@ -193,6 +193,9 @@ def test_scores_stand_with_the_poorest_kind_first():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["poor", "good"]
     assert axis.collections[1].get_offsets()[:, 0].tolist() == [0.2, 1.0]
     assert repr(picture) == "<scores: recall and precision of 2 kinds>"
+    one = plot_scores(figures, count=1).figure.axes[0]
+    assert [label.get_text() for label in one.get_yticklabels()] == ["poor"]
+    assert one.get_title() == "the poorest 1 of 2 kinds"
 
 
 def test_an_edit_shows_what_went_and_what_came():
