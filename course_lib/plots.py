@@ -188,9 +188,15 @@ def plot_curves(
 
 
 def plot_shares(
-    groups: Mapping[str, Mapping[str, Measured]], ylabel: str, name: str = "shares"
+    groups: Mapping[str, Mapping[str, Measured | float]],
+    ylabel: str,
+    name: str = "shares",
+    legend_beside: bool = False,
 ) -> Picture:
-    """Bars from 0 to 1 with intervals: one cluster a group, one colour an inner key."""
+    """Bars from 0 to 1 with intervals: one cluster a group, one colour an inner key.
+
+    `legend_beside` puts the legend to the right, where it hides no bar.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
@@ -214,7 +220,10 @@ def plot_shares(
     axis.set_xticks(range(len(groups)), list(groups))
     axis.set_ylim(0, 1)
     axis.set_ylabel(ylabel)
-    axis.legend(loc="upper right")
+    if legend_beside:
+        figure.legend(loc="outside right upper")
+    else:
+        axis.legend(loc="upper right")
     return Picture(figure, f"{name}: {ylabel} for {', '.join(groups)}; {' and '.join(labels)}")
 
 

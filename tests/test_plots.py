@@ -131,6 +131,14 @@ def test_shares_stand_in_clusters_with_intervals():
     assert picture.figure.axes[0].get_ylim() == (0.0, 1.0)
 
 
+def test_the_legend_may_stand_beside_the_bars():
+    groups = {"seen": {"base": Half(), "tuned": 0.2}}
+    inside = plot_shares(groups, "exact facts").figure
+    beside = plot_shares(groups, "exact facts", legend_beside=True).figure
+    assert inside.axes[0].get_legend() and not inside.legends
+    assert beside.legends and not beside.axes[0].get_legend()
+
+
 def test_attention_masks_are_square_and_as_many_as_given():
     causal = [[1, 0], [1, 1]]
     picture = plot_attention({"causal": causal, "both ways": [[1, 1], [1, 1]]}, ["a", "b"])

@@ -6,7 +6,7 @@ one for entities from (text, spans) pairs to something whose `predict` gives spa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count as counting
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.annotation.baselines import learn_gazetteer, load_rules, majority, tfidf
-from course_lib.annotation.history import Slots, in_view, needed_slots, states
+from course_lib.annotation.history import in_view, needed_slots, opening_turn, states
 from course_lib.annotation.labels import Example, entity_pairs, examples, intent_pairs
 from course_lib.annotation.scores import (
     Interval,
@@ -32,7 +32,6 @@ from course_lib.dialogue import Dialogue, Message
 Method = Callable[[Sequence[tuple[str, Any]]], Any]
 OnRecord = Callable[[dict[str, float]], None]
 Show = Callable[[Sequence[Message]], Sequence[Message]]
-Needs = Callable[[Message, Slots], Slots]
 
 
 @dataclass(slots=True)
@@ -143,42 +142,56 @@ def _compare(
 
 
 def slots_in_view(
-    dialogues: Sequence[Dialogue],
-    show: Show,
-    read: Sequence[Dialogue] | None = None,
-    needs: Needs = needed_slots,
+    dialogues: Sequence[Dialogue], show: Show, read: Sequence[Dialogue] | None = None
 ) -> np.ndarray:
     """(D, 1, 3) counts: of the values that the agent's replies need, how many `show` leaves in.
 
-    `show` gets the messages before a reply; with `read` those of the same dialogues as somebody
-    else, a tagger, annotated them. `needs` says what a reply needs of what the customer has told.
-    For `scores.bootstrap` with `micro_recall`.
+    A reply needs what the customer has told and it names. `show` gets the messages before a reply;
+    with `read` those of the same dialogues as somebody else, a tagger, annotated them. For
+    `scores.bootstrap` with `micro_recall`.
     """
     pairs = zip(dialogues, read if read is not None else dialogues, strict=True)
-    counts = np.zeros((len(dialogues), 1, 3), dtype=np.int64)
-    for row, (dialogue, other) in enumerate(pairs):
-        for _, _, seen in _looked_for(dialogue, other, show, needs):
-            counts[row, 0] += int(seen), int(seen), 1
-    return counts
+    return _seen_counts(
+        [seen for _, _, seen in _looked_for(dialogue, other, show)] for dialogue, other in pairs
+    )
 
 
-def where_lost(
-    dialogues: Sequence[Dialogue], show: Show, needs: Needs = needed_slots
-) -> Iterator[tuple[Dialogue, int, str]]:
+def wishes_in_view(dialogues: Sequence[Dialogue], show: Show) -> np.ndarray:
+    """(D, 1, 3) counts: before how many of the agent's replies `show` leaves in the wish.
+
+    The wish is the turn that opened the request under way. For `bootstrap` as `slots_in_view`.
+    """
+    return _seen_counts(
+        [messages[wish] in show(messages[:turn]) for turn, wish in _wishes(messages)]
+        for messages in (dialogue.messages for dialogue in dialogues)
+    )
+
+
+def _seen_counts(rows: Iterable[Sequence[bool]]) -> np.ndarray:
+    return np.array([[[sum(seen), sum(seen), len(seen)]] for seen in rows], dtype=np.int64)
+
+
+def _wishes(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
+    """(number of the reply, number of the turn with the wish it answers)."""
+    for turn, reply in enumerate(messages):
+        wish = opening_turn(messages[:turn])
+        if reply.role == "assistant" and wish is not None:
+            yield turn, wish
+
+
+def where_lost(dialogues: Sequence[Dialogue], show: Show) -> Iterator[tuple[Dialogue, int, str]]:
     """(dialogue, number of the reply, value) wherever `show` leaves out what a reply needs."""
     for dialogue in dialogues:
-        for turn, value, seen in _looked_for(dialogue, dialogue, show, needs):
+        for turn, value, seen in _looked_for(dialogue, dialogue, show):
             if not seen:
                 yield dialogue, turn, value
 
 
-def _looked_for(
-    dialogue: Dialogue, other: Dialogue, show: Show, needs: Needs
-) -> Iterator[tuple[int, str, bool]]:
+def _looked_for(dialogue: Dialogue, other: Dialogue, show: Show) -> Iterator[tuple[int, str, bool]]:
     """(number of the reply, value that it needs, whether that is in view), in order."""
     known = states(dialogue.messages)
     for turn, reply in enumerate(dialogue.messages):
-        needed = needs(reply, known[turn]) if turn and reply.role == "assistant" else {}
+        needed = needed_slots(reply, known[turn]) if turn and reply.role == "assistant" else {}
         if needed:
             before, shown = dialogue.messages[:turn], list(show(other.messages[:turn]))
             yield from ((turn, value, in_view(shown, before, value)) for value in needed.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -17,8 +18,9 @@ from course_lib.annotation.compare import (
     intent_methods,
     slots_in_view,
     where_lost,
+    wishes_in_view,
 )
-from course_lib.annotation.history import all_known, last_turns, remember
+from course_lib.annotation.history import fit_budget, last_turns, remember
 from course_lib.annotation.labels import examples, with_spans
 from course_lib.annotation.scores import label_scores, micro_recall
 from course_lib.dialogue import Dialogue, Entity, Message, read_dialogues
@@ -111,9 +113,13 @@ def test_what_is_lost_has_its_place():
     assert list(where_lost([talk], lambda m: m)) == []
 
 
-def test_what_is_needed_may_be_all_that_was_told():
-    counts = slots_in_view([order_talk()], lambda m: last_turns(m, 1), needs=all_known)
-    assert counts.tolist() == [[[1, 1, 2]]]  # seen before the first reply, lost before the second
+def test_the_wish_is_lost_by_the_window_and_kept_by_the_budget():
+    talk = order_talk()
+    for message, act in zip(talk.messages, ("request", "confirm", "affirm", "notify"), strict=True):
+        message.acts = [[act, None]]
+    assert wishes_in_view([talk], lambda m: last_turns(m, 2)).tolist() == [[[1, 1, 2]]]
+    kept = partial(fit_budget, budget=6, count=lambda m: len(m.content.split()))
+    assert wishes_in_view([talk], kept).tolist() == [[[2, 2, 2]]]
 
 
 def test_memory_is_as_good_as_the_spans_it_reads():
