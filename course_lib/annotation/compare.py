@@ -30,6 +30,7 @@ from course_lib.annotation.scores import (
 from course_lib.dialogue import Dialogue, Message
 
 Method = Callable[[Sequence[tuple[str, Any]]], Any]
+Judge = Callable[[Sequence[Example], Sequence[Any]], np.ndarray]
 OnRecord = Callable[[dict[str, float]], None]
 Show = Callable[[Sequence[Message]], Sequence[Message]]
 
@@ -38,16 +39,29 @@ Show = Callable[[Sequence[Message]], Sequence[Message]]
 class Comparison:
     """What each method reached on each test set; `str()` is the table, methods down.
 
-    `asked` holds the examples of each test set, `said` what each method answered to them, `models`
-    what it learned.
+    `asked` holds the examples of each test set, `models` what each method learned, `said` what that
+    answered, `counts` how it was judged (see `scores`), `figures` the measure with its interval.
     """
 
     measure: str
-    asked: dict[str, list[Example]] = field(default_factory=dict)
+    asked: dict[str, list[Example]]
+    judge: Judge
+    samples: int = 1000
+    seed: int = 0
     models: dict[str, Any] = field(default_factory=dict)
     said: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     counts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     figures: dict[str, dict[str, Interval]] = field(default_factory=dict)
+
+    def add(self, name: str, model: Any) -> None:
+        """Measures one more model, trained already, on every test set."""
+        said = {t: list(model.predict([e.text for e in asked])) for t, asked in self.asked.items()}
+        counts = {test: self.judge(self.asked[test], answers) for test, answers in said.items()}
+        self.models[name], self.said[name], self.counts[name] = model, said, counts
+        self.figures[name] = {
+            test: bootstrap(rows, MEASURES[self.measure], self.samples, self.seed)
+            for test, rows in counts.items()
+        }
 
     def true(self, test: str) -> list[str]:
         """The intents of a test set, in the order of `said`."""
@@ -89,11 +103,7 @@ def compare_intents(
     """Macro-F1 of each method on the customers' turns of each test set, with 95% intervals."""
     pairs = intent_pairs(examples(train))
     asked = {test: list(examples(dialogues)) for test, dialogues in tests.items()}
-
-    def count(found: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
-        return label_counts(_ids(found), [str(e.intent) for e in found], said)
-
-    return _compare("macro-F1", pairs, asked, methods, count, samples, seed)
+    return _filled(Comparison("macro-F1", asked, _judge_intents, samples, seed), methods, pairs)
 
 
 def compare_entities(
@@ -106,39 +116,30 @@ def compare_entities(
     """Strict F1 of each method's spans in customers' turns, with 95% intervals."""
     pairs = entity_pairs(examples(train, with_intent=False))
     asked = {t: list(examples(dialogues, with_intent=False)) for t, dialogues in tests.items()}
+    return _filled(Comparison("strict F1", asked, _judge_spans, samples, seed), methods, pairs)
 
-    def count(found: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
-        return entity_counts(_ids(found), [e.entities for e in found], said)
 
-    return _compare("strict F1", pairs, asked, methods, count, samples, seed)
+def _filled(
+    table: Comparison, methods: Mapping[str, Method], pairs: Sequence[tuple[str, Any]]
+) -> Comparison:
+    for name, learn in methods.items():
+        table.add(name, learn(pairs))
+    return table
+
+
+def _judge_intents(asked: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
+    return label_counts(_ids(asked), [str(e.intent) for e in asked], said)
+
+
+def _judge_spans(asked: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
+    return entity_counts(_ids(asked), [e.entities for e in asked], said)
 
 
 def _ids(found: Sequence[Example]) -> list[str]:
     return [example.dialogue_id for example in found]
 
 
-def _compare(
-    measure: str,
-    pairs: Sequence[tuple[str, Any]],
-    asked: dict[str, list[Example]],
-    methods: Mapping[str, Method],
-    count: Callable[[Sequence[Example], Sequence[Any]], np.ndarray],
-    samples: int,
-    seed: int,
-) -> Comparison:
-    table = Comparison(measure, asked)
-    for name, learn in methods.items():
-        model = table.models[name] = learn(pairs)
-        table.said[name] = {
-            test: list(model.predict([example.text for example in found]))
-            for test, found in asked.items()
-        }
-        counts = {test: count(asked[test], said) for test, said in table.said[name].items()}
-        table.counts[name] = counts
-        table.figures[name] = {
-            test: bootstrap(rows, MEASURES[measure], samples, seed) for test, rows in counts.items()
-        }
-    return table
+# ---- what a history leaves in view
 
 
 def slots_in_view(

@@ -51,6 +51,8 @@ def test_every_method_is_measured_on_every_set(tokenizer, sets):
     assert all((value == before[name]).all() for name, value in base.state_dict().items())
     lines = str(table).splitlines()
     assert len(lines) == 6 and lines[0].split() == ["macro-F1", *TESTS]
+    table.add("once more", table.models["TF-IDF"])
+    assert table.figures["once more"] == table.figures["TF-IDF"]
     assert json.loads(json.dumps(table.to_dict()))["majority"]["test_iid"][0] < 0.1
     found = table.difference("keywords", "majority", "test_iid")
     assert found.low > 0

@@ -173,7 +173,7 @@ def test_what_left_the_window_is_remembered_and_nothing_twice():
 
 def test_within_a_budget_wish_and_slots_stay():
     later = [*talk(), Message("user", "And the price of both?", acts=[["request", "price"]])]
-    shown = remember_within(later, 8, words)
+    shown = remember_within(later, 7, words)
     state = "Known so far: product: Brisa kettle; order number: 1234567890."
     assert texts(shown) == [f"Be kind. {state}", "And the price of both?"]
     assert texts(remember_within(later, 99, words)) == texts(later)
