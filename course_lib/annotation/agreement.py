@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal, get_args
 
 import krippendorff
 
-LEVELS = ("nominal", "ordinal", "interval")
+Level = Literal["nominal", "ordinal", "interval"]
+LEVELS = get_args(Level)
 
 Ratings = Sequence[Sequence[Any]]
 
@@ -46,7 +47,7 @@ def raw_agreement(ratings: Ratings) -> float:
 
 
 def krippendorff_alpha(
-    ratings: Ratings, level: str = "nominal", order: Sequence[Hashable] | None = None
+    ratings: Ratings, level: Level = "nominal", order: Sequence[Hashable] | None = None
 ) -> float:
     """Agreement of any number of annotators beyond chance; 1 is perfect, 0 is chance.
 
@@ -90,7 +91,7 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
-def _ordered(values: set[Any], order: Sequence[Hashable] | None, level: str) -> list[Any]:
+def _ordered(values: set[Any], order: Sequence[Hashable] | None, level: Level) -> list[Any]:
     if order is None:
         return sorted(values, key=str if level == "nominal" else None)
     unknown = sorted(str(value) for value in values - set(order))

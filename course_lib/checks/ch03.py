@@ -325,6 +325,7 @@ def _allowed(
     outside: Marks,
     candidates: Values,
     rate: float,
+    *,
     refuses: Refuses = operator.lt,
     share: Rate = _alarms,
     within: Refuses = operator.le,
