@@ -76,11 +76,19 @@ def shop_journey(folder: Path = SHOP, questions: int = 200) -> Journey:
 
 
 def real_journey(
-    source: str, path: Path, limit: int | None = None, share: float = 0.1, seed: int = 0
+    source: str,
+    path: Path,
+    limit: int | None = None,
+    share: float = 0.1,
+    seed: int = 0,
+    **options: Any,
 ) -> Journey:
-    """Dialogues of a public data set; a seeded tenth of its families is held out."""
+    """Dialogues of a public data set or of logs; a seeded tenth of its families is held out.
+
+    `options` are the source's own, as `read_source` takes them.
+    """
     unreadable: list[Reject] = []
-    dialogues = list(read_source(source, path, unreadable))[:limit]
+    dialogues = list(read_source(source, path, unreadable, **options))[:limit]
     families = sorted({dialogue.family_id or dialogue.id for dialogue in dialogues})
     if len(families) < 2:
         raise DialogueError(

@@ -9,20 +9,30 @@ from __future__ import annotations
 import html
 import io
 import time
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from course_lib.cleaning.changes import edits_between
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from course_lib.cleaning.pipeline import CleaningReport
+    from course_lib.dialogue import Dialogue
 
 Record = Mapping[str, Any]
 
 BLUE, ORANGE, GREY = "#1f6fb4", "#d95f02", "#888888"
 _TRAINED, _CONTEXT = "#bfe3c0", "#e6e6e6"
+_GONE, _NEW = "#f6c6c0", "#bfe3c0"
+_UNSEEN = ("Cc", "Cf")  # Unicode's categories of control and format characters
 _CELL = "border: 1px solid #bbb; padding: 0.4em 0.6em; text-align: left; vertical-align: top"
+_FATES = ("altered", "set aside", "flagged")
 _SMOOTHING = 0.3  # weight of the newest value in the smoothed training loss
 _SERIES = (BLUE, ORANGE, "#2d7a3d", "#7b5ea7", GREY)
 _SURPRISE = ("#ffffff", "#fde3cf", "#fbb98a", "#f2874b", "#d95f02")
@@ -38,6 +48,17 @@ class Measured(Protocol):
     def value(self) -> float: ...
     @property
     def interval(self) -> tuple[float, float]: ...
+
+
+class Bounded(Protocol):
+    """A value with the ends of its interval, as `annotation.scores.Interval` has them."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
 
 
 class Spanned(Protocol):
@@ -125,6 +146,36 @@ def surprise_strip(tokens: Sequence[str], losses: Sequence[float]) -> View:
     return View(page, "".join(marked))
 
 
+def edit_strip(before: str, after: str) -> View:
+    """A text and what an edit made of it, one above the other: what went red, what came green.
+
+    Characters that cannot be seen are spelled out, such as <200b>. In the text form what went
+    stands in [- -], what came in {+ +}.
+    """
+    old, new, text, place = "", "", "", 0
+    for start, end, put in [*edits_between(before, after), (len(before), len(before), "")]:
+        same = before[place:start]
+        old += _mark(same) + _mark(before[start:end], _GONE)
+        new += _mark(same) + _mark(put, _NEW)
+        gone, came = _spelled(before[start:end]), _spelled(put)
+        text += _spelled(same) + (f"[-{gone}-]" if gone else "") + (f"{{+{came}+}}" if came else "")
+        place = end
+    line = '<div style="white-space: pre-wrap; font-family: monospace">{}</div>'
+    return View(line.format(old) + line.format(new), text)
+
+
+def _mark(text: str, colour: str | None = None) -> str:
+    shown = html.escape(_encodable(_spelled(text)))
+    if not colour or not shown:
+        return shown
+    return f'<span style="background: {colour}; color: #111; border-radius: 3px">{shown}</span>'
+
+
+def _spelled(text: str) -> str:
+    """The text with what is invisible (format and control characters) as its code point."""
+    return "".join(f"<{ord(c):04x}>" if unicodedata.category(c) in _UNSEEN else c for c in text)
+
+
 def side_by_side(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> View:
     """A table, one row a list of as many cells as there are columns.
 
@@ -144,6 +195,13 @@ def side_by_side(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> View:
         for row in rows
     ]
     return View(page, "\n\n".join(blocks))
+
+
+def transcript(dialogue: Dialogue | None) -> str:
+    """A dialogue for a table's cell, one turn a line; one that is None was set aside."""
+    if dialogue is None:
+        return "(set aside)"
+    return "\n".join(f"{message.role}: {message.content}" for message in dialogue.messages)
 
 
 def _page_of(cell: Any) -> str:
@@ -197,6 +255,27 @@ def plot_shares(
 
     `legend_beside` puts the legend to the right, where it hides no bar.
     """
+    picture, axis = _clusters(groups, ylabel, name)
+    axis.set_ylim(0, 1)
+    if legend_beside:
+        axis.get_legend().remove()
+        picture.figure.legend(loc="outside right upper")
+    return picture
+
+
+def plot_bars(
+    groups: Mapping[str, Mapping[str, Measured | Bounded | float]],
+    ylabel: str,
+    name: str = "bars",
+) -> Picture:
+    """As `plot_shares`, for measures of any height."""
+    return _clusters(groups, ylabel, name)[0]
+
+
+def _clusters(
+    groups: Mapping[str, Mapping[str, Any]], ylabel: str, name: str
+) -> tuple[Picture, Any]:
+    """The picture of clustered bars, and its axis."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
@@ -218,20 +297,79 @@ def plot_shares(
             label=label,
         )
     axis.set_xticks(range(len(groups)), list(groups))
-    axis.set_ylim(0, 1)
     axis.set_ylabel(ylabel)
-    if legend_beside:
-        figure.legend(loc="outside right upper")
-    else:
-        axis.legend(loc="upper right")
-    return Picture(figure, f"{name}: {ylabel} for {', '.join(groups)}; {' and '.join(labels)}")
+    axis.legend(loc="upper right")
+    words = f"{name}: {ylabel} for {', '.join(groups)}; {' and '.join(labels)}"
+    return Picture(figure, words), axis
 
 
-def _value_and_spread(measured: Measured | float) -> tuple[float, float, float]:
+def plot_cleaning(report: CleaningReport, name: str = "cleaning") -> Picture:
+    """For each step of a cleaning: dialogues it altered, set aside, and flagged for a person.
+
+    A dialogue that two steps altered counts for both, so the bars may add up to more than the
+    dialogues; every one that was set aside counts once. Above stands where all of them went.
+    """
+    from matplotlib.figure import Figure
+
+    rows = _by_step(report)
+    figure = Figure(figsize=(8.0, 1.2 + 0.3 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    for number, (label, colour) in enumerate(zip(_FATES, (BLUE, ORANGE, GREY), strict=True)):
+        places = [place + (number - 1) * 0.27 for place in range(len(rows))]
+        axis.barh(places, [row[label] for row in rows.values()], 0.25, color=colour, label=label)
+    axis.set_yticks(range(len(rows)), list(rows))
+    axis.invert_yaxis()
+    axis.set_xlabel("dialogues")
+    axis.grid(axis="x", alpha=0.3)
+    axis.legend(loc="lower right")
+    as_they_were = len(report.kept) - len(report.altered)
+    parts = f"{as_they_were:,} as they were, {len(report.altered):,} altered"
+    words = f"{report.read:,} read: {parts}, {len(report.rejected):,} set aside"
+    axis.set_title(words, fontsize=10)
+    return Picture(figure, f"{name}: {words}")
+
+
+def _by_step(report: CleaningReport) -> dict[str, Counter[str]]:
+    """{step: how many dialogues it altered, set aside and flagged}, the busiest first."""
+    kept = {dialogue.id for dialogue in report.kept}
+    touched = {(c.step, c.dialogue_id, c.is_flag) for c in report.changes if c.dialogue_id in kept}
+    rows: dict[str, Counter[str]] = {}
+    for step, _, is_flag in touched:
+        rows.setdefault(step, Counter())["flagged" if is_flag else "altered"] += 1
+    for rejected in report.rejected:
+        rows.setdefault(rejected.step, Counter())["set aside"] += 1
+    return dict(sorted(rows.items(), key=lambda row: (-row[1].total(), row[0])))
+
+
+def plot_scores(
+    figures: Mapping[str, Mapping[str, float]],
+    measures: Sequence[str] = ("recall", "precision"),
+    name: str = "scores",
+) -> Picture:
+    """One line a kind, the poorest above, with a dot for each of its measures from 0 to 1."""
+    from matplotlib.figure import Figure
+
+    kinds = sorted(figures, key=lambda kind: (min(figures[kind][m] for m in measures), kind))
+    figure = Figure(figsize=(8.0, 1.0 + 0.2 * len(kinds)), layout="constrained")
+    axis = figure.subplots()
+    signs = zip(measures, _SERIES, "o|x+", strict=False)
+    for measure, colour, sign in signs:
+        found = [figures[kind][measure] for kind in kinds]
+        axis.scatter(found, range(len(kinds)), color=colour, marker=sign, label=measure, zorder=3)
+    axis.set_yticks(range(len(kinds)), kinds, fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlim(-0.03, 1.03)
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower left")
+    return Picture(figure, f"{name}: {' and '.join(measures)} of {len(kinds)} kinds")
+
+
+def _value_and_spread(measured: Measured | Bounded | float) -> tuple[float, float, float]:
     """The value and how far its interval reaches below and above it."""
     if isinstance(measured, (int, float)):
         return float(measured), 0.0, 0.0
-    low, high = measured.interval
+    ends = getattr(measured, "interval", None)
+    low, high = ends or (measured.low, measured.high)  # type: ignore[union-attr]
     return measured.value, max(0.0, measured.value - low), max(0.0, high - measured.value)
 
 

@@ -11,22 +11,28 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from course_lib import plots
-from course_lib.dialogue import Entity, Message
+from course_lib.cleaning import Change, CleaningReport, Rejected
+from course_lib.dialogue import Dialogue, Entity, Message
 from course_lib.plots import (
     LivePlot,
     annotated_turns,
+    edit_strip,
     entity_text,
     plot_attention,
+    plot_bars,
+    plot_cleaning,
     plot_confusion,
     plot_curves,
     plot_histograms,
     plot_losses,
+    plot_scores,
     plot_shares,
     plot_training,
     side_by_side,
     surprise_strip,
     tag_strip,
     token_strip,
+    transcript,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,6 +145,90 @@ def test_the_legend_may_stand_beside_the_bars():
     assert beside.legends and not beside.axes[0].get_legend()
 
 
+class Bounds:
+    """A measured value whose interval has two ends of their own names."""
+
+    value, low, high = 2.0, 1.5, 3.0
+
+
+def test_bars_of_any_height_take_both_kinds_of_interval():
+    groups = {"sound": {"raw": Bounds(), "clean": 2.5}, "cut": {"raw": Half()}}
+    picture = plot_bars(groups, "loss", "damage")
+    assert repr(picture) == "<damage: loss for sound, cut; raw and clean>"
+    assert picture._repr_png_() == plot_bars(groups, "loss", "damage")._repr_png_()
+    axis = picture.figure.axes[0]
+    assert axis.get_ylim()[1] > 3.0
+    spread = [
+        [round(float(y), 6) for y in segment[:, 1]]
+        for container in axis.containers
+        if hasattr(container, "lines")
+        for segment in container.lines[2][0].get_segments()
+    ]
+    assert spread == [[1.5, 3.0], [0.25, 0.75], [2.5, 2.5]]
+
+
+def report_of_five() -> CleaningReport:
+    kept = [Dialogue(name, [Message("assistant", "x")]) for name in ("a", "b", "c")]
+    changes = [
+        Change("repair_text", "a", 0, "HTML", "<b>x</b>", "x"),
+        Change("repair_text", "a", 1, "HTML", "<b>y</b>", "y"),
+        Change("redact", "a", 0, "phone", "y", "[PHONE]"),
+        Change("repair_text", "gone", 0, "HTML", "<b>x</b>", "x"),
+        Change("labels", "b", 0, "odd", "x", "x"),
+    ]
+    rejected = [Rejected("gone", "drop_loops", "a loop"), Rejected(None, "read", "bad", line=2)]
+    return CleaningReport(kept, rejected, changes, 5)
+
+
+def test_a_cleaning_is_drawn_step_by_step():
+    picture = plot_cleaning(report_of_five())
+    assert repr(picture) == "<cleaning: 5 read: 2 as they were, 1 altered, 2 set aside>"
+    axis = picture.figure.axes[0]
+    steps = [label.get_text() for label in axis.get_yticklabels()]
+    assert steps == ["drop_loops", "labels", "read", "redact", "repair_text"]
+    drawn = [[bar.get_width() for bar in bars] for bars in axis.containers]
+    assert drawn == [[0, 0, 0, 1, 1], [1, 0, 1, 0, 0], [0, 1, 0, 0, 0]]
+    assert picture._repr_png_() == plot_cleaning(report_of_five())._repr_png_()
+
+
+def test_scores_stand_with_the_poorest_kind_first():
+    figures = {
+        "good": {"recall": 1.0, "precision": 1.0, "exact": 0.0},
+        "poor": {"recall": 0.9, "precision": 0.2, "exact": 1.0},
+    }
+    picture = plot_scores(figures)
+    axis = picture.figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["poor", "good"]
+    assert axis.collections[1].get_offsets()[:, 0].tolist() == [0.2, 1.0]
+    assert repr(picture) == "<scores: recall and precision of 2 kinds>"
+
+
+def test_an_edit_shows_what_went_and_what_came():
+    view = edit_strip("Corvo\u200b lamp", "Corvo lamp")
+    assert repr(view) == "Corvo[-<200b>-] lamp"
+    page = view._repr_html_()
+    assert "&lt;200b&gt;" in page and "\u200b" not in page
+    assert plots._GONE in page
+
+
+def test_an_edit_of_nothing_is_the_text():
+    view = edit_strip("a <b> & c", "a <b> & c")
+    assert repr(view) == "a <b> & c"
+    assert "<b>" not in view._repr_html_() and plots._NEW not in view._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("call 0171 now", "call [PHONE] now", "call [-0171-]{+[PHONE]+} now"),
+        ("", "new", "{+new+}"),
+        ("old", "", "[-old-]"),
+    ],
+)
+def test_the_text_form_of_an_edit(before: str, after: str, text: str):
+    assert repr(edit_strip(before, after)) == text
+
+
 def test_attention_masks_are_square_and_as_many_as_given():
     causal = [[1, 0], [1, 1]]
     picture = plot_attention({"causal": causal, "both ways": [[1, 1], [1, 1]]}, ["a", "b"])
@@ -161,6 +251,12 @@ def test_the_table_escapes():
 def test_the_table_needs_full_rows():
     with pytest.raises(ValueError, match="row 2 has 1 cells for 2 columns"):
         side_by_side([["a", "b"], ["c"]], ["x", "y"])
+
+
+def test_a_transcript_is_one_turn_a_line():
+    turns = [Message("user", "Hi."), Message("assistant", "Hello.")]
+    assert transcript(Dialogue("d", turns)) == "user: Hi.\nassistant: Hello."
+    assert transcript(None) == "(set aside)"
 
 
 def test_a_view_in_a_table_keeps_its_colours():

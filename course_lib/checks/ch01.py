@@ -3,58 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from course_lib.checks.exercises import Wrong, call, exercise
-
-Case = tuple[Any, ...]
-Mistake = tuple[Callable[..., Any], str]  # what it would return, and what to say about it
-
-_SHAPE = "wrong shape"
-
-
-def _number(value: Any) -> float:
-    """A float from what a learner may give: a number, or a NumPy or torch scalar."""
-    value = value.item() if hasattr(value, "item") else value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise Wrong(_SHAPE, f"expected one number, found {type(value).__name__}.")
-    return float(value)
-
-
-def _close(found: Any, expected: Any) -> bool:
-    """Whether numbers or tuples of numbers agree to six digits, and texts exactly."""
-    if isinstance(expected, tuple):
-        return len(found) == len(expected) and all(map(_close, found, expected))
-    if isinstance(expected, str):
-        return bool(found == expected)
-    return math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-9)
-
-
-def _agree(found: Sequence[Any], function: Callable[..., Any], cases: Sequence[Case]) -> bool:
-    return all(_close(f, function(*case)) for f, case in zip(found, cases, strict=True))
-
-
-def _judge(
-    answer: Callable[..., Any],
-    right: Callable[..., Any],
-    cases: Sequence[Case],
-    mistakes: Mapping[str, Mistake],
-    read: Callable[[Any], Any] = _number,
-) -> None:
-    """Passes a right answer; names the first mistake that fits every case, or shows one case."""
-    found = [read(call(answer, *case)) for case in cases]
-    if _agree(found, right, cases):
-        return
-    for name, (function, words) in mistakes.items():
-        if _agree(found, function, cases):
-            raise Wrong(name, words)
-    first = next(i for i, case in enumerate(cases) if not _close(found[i], right(*case)))
-    given = ", ".join(map(repr, cases[first]))
-    raise Wrong(
-        "differs", f"for ({given}) it gives {found[first]!r}, not {right(*cases[first])!r}."
-    )
-
+from course_lib.checks.exercises import Wrong, exercise
+from course_lib.checks.judging import SHAPE, Case, Mistake, judge, number
 
 # ---- 1.1 the loss of a dialogue
 
@@ -133,7 +86,7 @@ _LOSS_MISTAKES: dict[str, Mistake] = {
 )
 def check_dialogue_loss(answer: Callable[..., Any]) -> None:
     """Judges dialogue_loss(log_probs, trained): mean negative log-likelihood where trained."""
-    _judge(answer, _loss, _LOSS_CASES, _LOSS_MISTAKES)
+    judge(answer, _loss, _LOSS_CASES, _LOSS_MISTAKES)
 
 
 # ---- 1.2 an interval for a share
@@ -204,8 +157,8 @@ _WILSON_MISTAKES: dict[str, Mistake] = {
 def _pair(value: Any) -> tuple[float, float]:
     value = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise Wrong(_SHAPE, "return two numbers: return low, high.")
-    return _number(value[0]), _number(value[1])
+        raise Wrong(SHAPE, "return two numbers: return low, high.")
+    return number(value[0]), number(value[1])
 
 
 @exercise(
@@ -222,7 +175,7 @@ def _pair(value: Any) -> tuple[float, float]:
 )
 def check_share_interval(answer: Callable[..., Any]) -> None:
     """Judges share_interval(right, asked) -> (low, high): Wilson's interval for z = 1.96."""
-    _judge(answer, _wilson, _WILSON_CASES, _WILSON_MISTAKES, _pair)
+    judge(answer, _wilson, _WILSON_CASES, _WILSON_MISTAKES, _pair)
 
 
 # ---- 1.3 where an answer comes from
@@ -299,7 +252,7 @@ _LABELS = ("pretraining only", "both", "SFT only", "neither")
 
 def _as_label(value: Any) -> str:
     if value not in _LABELS:
-        raise Wrong(_SHAPE, f"return one of {', '.join(map(repr, _LABELS))}, not {value!r}.")
+        raise Wrong(SHAPE, f"return one of {', '.join(map(repr, _LABELS))}, not {value!r}.")
     return str(value)
 
 
@@ -317,7 +270,7 @@ def _as_label(value: Any) -> str:
 )
 def check_origin(answer: Callable[..., Any]) -> None:
     """Judges origin(name, value, read, told): the group that a fact belongs to."""
-    _judge(answer, _origin, _ORIGIN_CASES, _ORIGIN_MISTAKES, _as_label)
+    judge(answer, _origin, _ORIGIN_CASES, _ORIGIN_MISTAKES, _as_label)
 
 
 # ---- 1.4 how many dialogues it takes
@@ -420,4 +373,4 @@ _NEEDED_MISTAKES: dict[str, Mistake] = {
 )
 def check_dialogues_needed(answer: Callable[..., Any]) -> None:
     """Judges dialogues_needed(curve, target): where a learning curve first reaches the target."""
-    _judge(answer, _dialogues_needed, _NEEDED_CASES, _NEEDED_MISTAKES)
+    judge(answer, _dialogues_needed, _NEEDED_CASES, _NEEDED_MISTAKES)

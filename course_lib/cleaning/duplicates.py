@@ -5,18 +5,45 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Protocol
 
 from course_lib.cleaning.changes import Change, DataSetResult, Rejected, normalised
 from course_lib.dialogue import Dialogue
 
-
-def _dialogue_key(dialogue: Dialogue) -> str:
-    return "\n".join(f"{m.role}: {normalised(m.content)}" for m in dialogue.messages)
+NEAR = ("exact", "lsh")  # the ways to find near copies
 
 
-def _dialogue_text(dialogue: Dialogue) -> str:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is remembered of a dialogue: its id, each message's intent, and the facts in it.
+
+    A fact is (kind, slot, value): an entity's value, an intent, or a number that is said.
+    """
+
+    id: str
+    intents: tuple[str | None, ...]
+    facts: frozenset[tuple[str, str, str]] = frozenset()
+
+
+class Index(Protocol):
+    """Texts by number: those that were added are compared with a new one."""
+
+    def add(self, which: int) -> None: ...
+
+    def nearest(self, which: int) -> tuple[int, float] | None: ...
+
+
+def _key(dialogue: Dialogue) -> bytes:
+    """16 bytes that dialogues of the same words by the same speakers share."""
+    said = "\n".join(f"{m.role}: {normalised(m.content)}" for m in dialogue.messages)
+    return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def dialogue_text(dialogue: Dialogue) -> str:
+    """All that is said, normalised, one message a line: what near copies are compared by."""
     return "\n".join(normalised(message.content) for message in dialogue.messages)
 
 
@@ -32,6 +59,13 @@ def jaccard(one: set[Any], other: set[Any]) -> float:
     return shared / union if union else 1.0
 
 
+def checked_threshold(threshold: float) -> float:
+    """The threshold; raises ValueError where it is none."""
+    if not 0 < threshold <= 1:
+        raise ValueError(f"the threshold must lie above 0 and at most at 1, not {threshold}")
+    return threshold
+
+
 class NearIndex:
     """Finds the earlier text most like a new one, exactly, without comparing all pairs.
 
@@ -41,9 +75,7 @@ class NearIndex:
     """
 
     def __init__(self, texts: Sequence[str], threshold: float, size: int = 5) -> None:
-        if not 0 < threshold <= 1:
-            raise ValueError(f"the threshold must lie above 0 and at most at 1, not {threshold}")
-        self.threshold = threshold
+        self.threshold = checked_threshold(threshold)
         grams = [shingles(text, size) for text in texts]
         count = Counter(gram for one in grams for gram in one)
         rank = {
@@ -89,63 +121,94 @@ class NearIndex:
         )
 
 
-def deduplicate(dialogues: Iterable[Dialogue], threshold: float = 0.6) -> DataSetResult:
+def near_index(texts: Sequence[str], threshold: float, near: str = "exact") -> Index:
+    """An empty index over these texts: the "exact" one, or "lsh" where that takes too long."""
+    if near == "exact":
+        return NearIndex(texts, threshold)
+    from course_lib.cleaning.lsh import LshIndex
+
+    return LshIndex(texts, threshold)
+
+
+def deduplicate(
+    dialogues: Iterable[Dialogue], threshold: float = 0.6, near: str = "exact"
+) -> DataSetResult:
     """Keeps the first of equal and of nearly equal dialogues (Jaccard of character 5-grams).
 
     A near copy whose numbers, entity values or intents differ is a minimal pair: flagged, kept.
-    Turns that repeat, such as closings, are never touched.
+    Turns that repeat, such as closings, are never touched. `near`: "exact" finds all near copies,
+    "lsh" most of them (see `course_lib.cleaning.lsh`).
     """
+    first: dict[bytes, Known] = {}
+    unique, copies = drop_exact(dialogues, first.setdefault)
+    index = near_index([dialogue_text(dialogue) for dialogue in unique], threshold, near)
+
+    def nearest(number: int) -> tuple[Known, float] | None:
+        hit = index.nearest(number)
+        return (known_of(unique[hit[0]]), hit[1]) if hit else None
+
+    kept, near_copies, flags = drop_near(unique, nearest, index.add)
+    return kept, copies + near_copies, flags
+
+
+def drop_exact(
+    dialogues: Iterable[Dialogue], remember: Callable[[bytes, Known], Known]
+) -> tuple[list[Dialogue], list[Rejected]]:
+    """(what is kept, copies); `remember` returns what was first remembered under that key."""
     kept, rejected = [], []
-    first: dict[str, Dialogue] = {}
     for dialogue in dialogues:
-        same = first.setdefault(_dialogue_key(dialogue), dialogue)
-        if same is dialogue or _intents(same) != _intents(dialogue):
-            kept.append(dialogue)  # other labels: the near comparison below flags it
+        known = Known(dialogue.id, _intents(dialogue))
+        same = remember(_key(dialogue), known)
+        if same is known or same.intents != known.intents:
+            kept.append(dialogue)  # other labels: the near comparison flags it
         else:
             rejected.append(_copy(dialogue, same.id, "the same words"))
-    kept, near, flags = _drop_near(kept, threshold)
-    return kept, rejected + near, flags
+    return kept, rejected
 
 
-def _drop_near(dialogues: list[Dialogue], threshold: float) -> DataSetResult:
-    index = NearIndex([_dialogue_text(dialogue) for dialogue in dialogues], threshold)
+def drop_near(
+    dialogues: Sequence[Dialogue],
+    nearest: Callable[[int], tuple[Known, float] | None],
+    add: Callable[[int], None],
+) -> DataSetResult:
+    """What is kept, near copies of what `nearest` knows, and flags; what is kept is added."""
     kept, rejected, flags = [], [], []
     for number, dialogue in enumerate(dialogues):
-        hit = index.nearest(number)
-        if hit and not _differ(dialogue, dialogues[hit[0]]):
-            equal = dialogues[hit[0]].id
-            rejected.append(_copy(dialogue, equal, f"nearly the same words ({hit[1]:.2f})"))
+        hit = nearest(number)
+        if hit and not _differ(known_of(dialogue), hit[0]):
+            rejected.append(_copy(dialogue, hit[0].id, f"nearly the same words ({hit[1]:.2f})"))
             continue
         if hit:
-            reason = f"like {dialogues[hit[0]].id!r} ({hit[1]:.2f}), but values or intents differ"
+            reason = f"like {hit[0].id!r} ({hit[1]:.2f}), but values or intents differ"
             flags.append(Change("deduplicate", dialogue.id, None, reason, None, None))
-        index.add(number)
+        add(number)
         kept.append(dialogue)
     return kept, rejected, flags
 
 
-def _intents(dialogue: Dialogue) -> list[str | None]:
-    return [message.intent for message in dialogue.messages]
+def known_of(dialogue: Dialogue) -> Known:
+    """What later dialogues are held against."""
+    values = {("entity", e.slot, e.value) for m in dialogue.messages for e in m.entities}
+    intents = _intents(dialogue)
+    named = {("intent", "", intent) for intent in intents if intent}
+    numbers = {("number", "", n) for n in re.findall(r"\d+", dialogue_text(dialogue))}
+    return Known(dialogue.id, intents, frozenset(values | named | numbers))
+
+
+def _intents(dialogue: Dialogue) -> tuple[str | None, ...]:
+    return tuple(message.intent for message in dialogue.messages)
 
 
 def _copy(dialogue: Dialogue, equal: str, how: str) -> Rejected:
     return Rejected(dialogue.id, "deduplicate", f"{how} as {equal!r}", equal, dialogue)
 
 
-def _differ(one: Dialogue, other: Dialogue) -> bool:
+def _differ(one: Known, other: Known) -> bool:
     """Whether near copies are a minimal pair: each has a value or label that the other lacks.
 
     One that only says more than the other, such as a closing, is a copy.
     """
-    facts, others = _facts(one), _facts(other)
-    return bool(facts - others and others - facts)
-
-
-def _facts(dialogue: Dialogue) -> set[Any]:
-    """Numbers said, entity values and intents."""
-    values = {(e.slot, e.value) for m in dialogue.messages for e in m.entities}
-    intents = {("", m.intent) for m in dialogue.messages if m.intent}
-    return values | intents | set(re.findall(r"\d+", _dialogue_text(dialogue)))
+    return bool(one.facts - other.facts and other.facts - one.facts)
 
 
 def remove_leaks(
@@ -154,7 +217,7 @@ def remove_leaks(
     """Takes out of `train` what stands in `held_out`: its family, its words, or nearly so."""
     train, held_out = list(train), list(held_out)
     families = {dialogue.family_id: dialogue.id for dialogue in held_out if dialogue.family_id}
-    index = NearIndex([_dialogue_text(d) for d in [*held_out, *train]], threshold)
+    index = NearIndex([dialogue_text(d) for d in [*held_out, *train]], threshold)
     for number in range(len(held_out)):
         index.add(number)
     kept, rejected = [], []

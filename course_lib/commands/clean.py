@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from course_lib.cleaning import CleaningReport, clean, config_for, remove_leaks
-from course_lib.dialogue import DialogueError, Reject, read_dialogues, write_dialogues, write_jsonl
-from course_lib.sources import SOURCES, read_source
+from course_lib.cleaning import (
+    CleaningConfig,
+    CleaningReport,
+    Totals,
+    clean,
+    clean_stream,
+    config_for,
+    remove_leaks,
+    stream_notes,
+    write_stream,
+)
+from course_lib.dialogue import (
+    Dialogue,
+    DialogueError,
+    Reject,
+    read_dialogues,
+    write_dialogues,
+    write_jsonl,
+)
+from course_lib.sources import SOURCES, parse_options, read_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -23,20 +42,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--report", type=Path, help="JSON file for every change and rejection")
     parser.add_argument("--processes", type=int, default=1, help="how many work side by side")
     parser.add_argument("--source", choices=sorted(SOURCES), default="shop")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the source, such as text=body or roles.clerk=assistant; again for more",
+    )
+    parser.add_argument(
+        "--near",
+        choices=("exact", "lsh"),
+        help="how near copies are found: all of them, or most in less time (with --stream: lsh)",
+    )
+    parser.add_argument(
+        "--stream", action="store_true", help="for more than memory holds: write as it goes"
+    )
     parser.add_argument("--json", action="store_true", help="print the counts as one object")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Cleans as the parsed options say; writes both files, prints the report."""
-    _check_places(arguments)
-    report = clean_file(arguments.raw, arguments.source, arguments.held_out, arguments.processes)
+    """Cleans as the parsed options say; writes the files, prints the report."""
+    _check(arguments)
+    found = _run_stream(arguments) if arguments.stream else _run_whole(arguments)
+    if arguments.json:
+        print(json.dumps(found.counts))
+        return
+    print(found.table())
+    if arguments.stream:
+        print("", *stream_notes(), sep="\n")
+
+
+def _run_whole(arguments: argparse.Namespace) -> CleaningReport:
+    report = clean_file(
+        arguments.raw,
+        arguments.source,
+        arguments.held_out,
+        arguments.processes,
+        arguments.near,
+        parse_options(arguments.option),
+    )
     write_dialogues(report.kept, arguments.out)
     if arguments.report:
         text = json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
         arguments.report.write_text(f"{text}\n", encoding="utf-8")
     write_jsonl((rejected.to_dict() for rejected in report.rejected), arguments.rejects)
-    print(json.dumps(report.counts) if arguments.json else report.table())
+    return report
+
+
+def _run_stream(arguments: argparse.Namespace) -> Totals:
+    parts = stream_file(
+        arguments.raw,
+        arguments.source,
+        arguments.held_out,
+        arguments.processes,
+        parse_options(arguments.option),
+    )
+    places = (arguments.out, arguments.rejects, arguments.report)
+    return write_stream(parts, *places, notes=stream_notes())
 
 
 def clean_file(
@@ -44,18 +107,56 @@ def clean_file(
     source: str = "shop",
     held_out: Sequence[str | Path] = (),
     processes: int = 1,
+    near: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> CleaningReport:
-    """Reads and cleans one file or folder with its source's settings; held-out files never leak."""
+    """Reads and cleans one file or folder with its source's settings; held-out files never leak.
+
+    `options` are the source's own, as `read_source` takes them.
+    """
     unreadable: list[Reject] = []
-    tests = [dialogue for file in held_out for dialogue in read_dialogues(file)]
-    dialogues = read_source(source, path, unreadable)
-    report = clean(dialogues, config_for(source), unreadable, processes)
-    report.kept, leaks = remove_leaks(report.kept, tests)
-    report.rejected += leaks
+    tests = _read_all(held_out)
+    dialogues = read_source(source, path, unreadable, **(options or {}))
+    report = clean(dialogues, _config(source, near), unreadable, processes)
+    return _without_leaks(report, tests)
+
+
+def stream_file(
+    path: str | Path,
+    source: str = "shop",
+    held_out: Sequence[str | Path] = (),
+    processes: int = 1,
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[CleaningReport]:
+    """As `clean_file`, for more than memory holds: a report for each part of the data."""
+    unreadable: list[Reject] = []
+    tests = _read_all(held_out)
+    dialogues = read_source(source, path, unreadable, **(options or {}))
+    for part in clean_stream(dialogues, config_for(source), unreadable, processes):
+        yield _without_leaks(part, tests)
+
+
+def _config(source: str, near: str | None) -> CleaningConfig:
+    config = config_for(source)
+    return replace(config, near=near) if near else config
+
+
+def _read_all(paths: Iterable[str | Path]) -> list[Dialogue]:
+    return [dialogue for path in paths for dialogue in read_dialogues(path)]
+
+
+def _without_leaks(report: CleaningReport, tests: list[Dialogue]) -> CleaningReport:
+    if tests:
+        report.kept, leaks = remove_leaks(report.kept, tests)
+        report.rejected += leaks
     return report
 
 
-def _check_places(arguments: argparse.Namespace) -> None:
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.stream and arguments.near == "exact":
+        raise DialogueError(
+            "the exact index needs all dialogues in memory; leave out --stream or --near exact"
+        )
     files = [arguments.raw, arguments.out, arguments.rejects, *arguments.held_out]
     files += [arguments.report] if arguments.report else []
     places = [path.resolve() for path in files]

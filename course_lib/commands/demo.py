@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.dialogue import DialogueError
-from course_lib.sources import SOURCES
+from course_lib.sources import SOURCES, parse_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -17,6 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the figures; no chat")
     parser.add_argument("--source", choices=sorted(SOURCES), default="shop")
     parser.add_argument("--path", type=Path, help="file or folder of the source's dialogues")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the source, such as text=body or roles.clerk=assistant; again for more",
+    )
     parser.add_argument("--limit", type=int, help="read at most so many dialogues")
     return parser
 
@@ -30,7 +37,9 @@ def run(arguments: argparse.Namespace) -> None:
     elif arguments.path is None:
         raise DialogueError(f"--source {arguments.source} needs --path, a file or a folder of it")
     else:
-        journey = j.real_journey(arguments.source, arguments.path, arguments.limit)
+        journey = j.real_journey(
+            arguments.source, arguments.path, arguments.limit, **parse_options(arguments.option)
+        )
     journey.seconds["install"] = float(os.environ.get("COURSE_INSTALL_SECONDS", "0"))
     figures, model, tokenizer = j.travel(journey)
     if arguments.source != "shop":

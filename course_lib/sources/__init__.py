@@ -9,7 +9,7 @@ a time, so that memory does not grow with the file.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +71,41 @@ def read_source(
 
 def options_of(name: str) -> tuple[str, ...]:
     """The names of the options that a source's adapter takes."""
-    parameters = inspect.signature(SOURCES[name]).parameters.values()
-    return tuple(one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY)
+    return tuple(_parameters(name))
+
+
+def _parameters(name: str) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(SOURCES[name]).parameters
+    return {one: p for one, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def parse_options(texts: Iterable[str]) -> dict[str, Any]:
+    """The options that a command line gives: ["text=body", "roles.clerk=assistant"].
+
+    A dot makes an entry of a mapping: {"text": "body", "roles": {"clerk": "assistant"}}. Raises
+    DialogueError for a text without "=" or name.
+    """
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, given, value = text.partition("=")
+        name, _, key = name.partition(".")
+        if not name or not given:
+            raise DialogueError(f"the option {text!r} is not NAME=VALUE, such as text=body")
+        if key:
+            options.setdefault(name, {})[key] = value
+        else:
+            options[name] = value
+    return options
 
 
 def _check_options(name: str, options: dict[str, Any]) -> None:
-    known = options_of(name)
+    known = _parameters(name)
     unknown = sorted(set(options) - set(known))
     if unknown:
         takes = f"takes {', '.join(known)}" if known else "takes none"
         raise DialogueError(f"source {name!r} has no option {', '.join(unknown)}; it {takes}")
+    for option, value in options.items():
+        if "Mapping" in str(known[option].annotation) and isinstance(value, str):
+            raise DialogueError(
+                f"the option {option!r} maps names; give {option}.THEIRS=OURS for each"
+            )

@@ -301,6 +301,302 @@ def a_text(curve: Points, target: float) -> Any:
     return "about 120"
 
 
+# ---- chapter 02
+
+
+def doubles_from_the_left(number: str) -> bool:
+    digits = [int(c) for c in number if c.isdigit()]
+    total = 0
+    for i, d in enumerate(digits):
+        total += d if i % 2 == 0 else sum(map(int, str(2 * d)))
+    return total % 10 == 0
+
+
+def doubles_the_last(number: str) -> bool:
+    digits = [int(c) for c in reversed(number) if c.isdigit()]
+    return sum(sum(divmod(2 * d, 10)) if i % 2 == 0 else d for i, d in enumerate(digits)) % 10 == 0
+
+
+def keeps_the_tens(number: str) -> bool:
+    digits = [int(c) for c in reversed(number) if c.isdigit()]
+    return sum(2 * d if i % 2 else d for i, d in enumerate(digits)) % 10 == 0
+
+
+def adds_the_digits(number: str) -> bool:
+    return sum(int(c) for c in number if c.isdigit()) % 10 == 0
+
+
+def walks_over_spaces(number: str) -> bool:
+    total = 0
+    for i, c in enumerate(number[::-1]):
+        if c.isdigit():
+            total += sum(divmod(2 * int(c), 10)) if i % 2 else int(c)
+    return total % 10 == 0
+
+
+def looks_at_the_length(number: str) -> bool:
+    return 13 <= sum(c.isdigit() for c in number) <= 19
+
+
+def right_luhn(number: str) -> bool:
+    digits = [int(c) for c in reversed(number) if c.isdigit()]
+    return sum(sum(divmod(2 * d, 10)) if i % 2 else d for i, d in enumerate(digits)) % 10 == 0
+
+
+def true_when_it_fails(number: str) -> bool:
+    return not right_luhn(number)
+
+
+def remainder_alone(number: str) -> Any:
+    return 7
+
+
+def always_a_card(number: str) -> bool:
+    return True
+
+
+Turns = list[tuple[str, str]]
+
+
+def joins(turns: Turns, roles: tuple[str, ...], glue: str = " ", drop: bool = True) -> Turns:
+    made: Turns = []
+    for role, text in turns:
+        if drop and not text.strip():
+            continue
+        if made and made[-1][0] == role and role in roles:
+            made[-1] = (role, made[-1][1] + glue + text)
+        else:
+            made.append((role, text))
+    return made
+
+
+def joins_both_sides(turns: Turns) -> Turns:
+    return joins(turns, ("user", "assistant"))
+
+
+def keeps_the_empty(turns: Turns) -> Turns:
+    return joins(turns, ("user",), drop=False)
+
+
+def drops_at_the_end(turns: Turns) -> Turns:
+    return [turn for turn in joins(turns, ("user",), drop=False) if turn[1].strip()]
+
+
+def glues_words(turns: Turns) -> Turns:
+    return joins(turns, ("user",), glue="")
+
+
+def keeps_the_first(turns: Turns) -> Turns:
+    made: Turns = []
+    for role, text in turns:
+        if text.strip() and not (made and role == "user" == made[-1][0]):
+            made.append((role, text))
+    return made
+
+
+def keeps_the_last(turns: Turns) -> Turns:
+    made: Turns = []
+    for role, text in turns:
+        if not text.strip():
+            continue
+        if made and role == "user" == made[-1][0]:
+            made[-1] = (role, text)
+        else:
+            made.append((role, text))
+    return made
+
+
+def joins_pairs(turns: Turns) -> Turns:
+    full = [turn for turn in turns if turn[1].strip()]
+    made: Turns = []
+    i = 0
+    while i < len(full):
+        if i + 1 < len(full) and full[i][0] == "user" == full[i + 1][0]:
+            made.append(("user", full[i][1] + " " + full[i + 1][1]))
+            i += 2
+        else:
+            made.append(full[i])
+            i += 1
+    return made
+
+
+def only_drops(turns: Turns) -> Turns:
+    return [turn for turn in turns if turn[1].strip()]
+
+
+def texts_alone(turns: Turns) -> Any:
+    return [text for _, text in turns if text.strip()]
+
+
+def lowers_everything(turns: Turns) -> Turns:
+    return [(role, text.lower()) for role, text in joins(turns, ("user",))]
+
+
+def stays(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    return start, end
+
+
+def always_moves(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    by = len(new) - (high - low)
+    return start + by, end + by
+
+
+def span_by(start: int, end: int, low: int, high: int, by: int) -> tuple[int, ...]:
+    if high <= start:
+        return start + by, end + by
+    if low >= end:
+        return start, end
+    if start <= low and high <= end and end + by > start:
+        return start, end + by
+    return ()
+
+
+def moves_from_behind(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    by = len(new) - (high - low)
+    return (start + by, end + by) if low >= end else span_by(start, end, low, high, by)
+
+
+def adds_the_new(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    return span_by(start, end, low, high, len(new))
+
+
+def takes_off_the_old(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    return span_by(start, end, low, high, low - high)
+
+
+def shifts_backwards(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    return span_by(start, end, low, high, high - low - len(new))
+
+
+def moves_both_ends(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    by = len(new) - (high - low)
+    found = span_by(start, end, low, high, by)
+    inside = start <= low and high <= end and high > start and low < end
+    return (start + by, end + by) if inside and found else found
+
+
+def leaves_the_end(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    found = span_by(start, end, low, high, len(new) - (high - low))
+    inside = start <= low and high <= end and high > start and low < end
+    return (start, end) if inside and found else found
+
+
+def saves_the_rest(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    by = len(new) - (high - low)
+    found = span_by(start, end, low, high, by)
+    if found or (start <= low and high <= end):
+        return found
+    return (start, low) if low > start else (low + len(new), end + by)
+
+
+def length_alone(start: int, end: int, low: int, high: int, new: str) -> Any:
+    return end - start
+
+
+def always_lost(start: int, end: int, low: int, high: int, new: str) -> tuple[int, ...]:
+    return ()
+
+
+def takes_the_first(families: list[str], wanted: int) -> list[bool]:
+    return [True] * wanted + [False] * (len(families) - wanted)
+
+
+def looks_at_the_neighbour(families: list[str], wanted: int) -> list[bool]:
+    flags = [False] * len(families)
+    for i, family in enumerate(families):
+        flags[i] = i < wanted or (flags[i - 1] and families[i - 1] == family)
+    return flags
+
+
+def counts_families(families: list[str], wanted: int) -> list[bool]:
+    return [family in list(dict.fromkeys(families))[:wanted] for family in families]
+
+
+def families_while(families: list[str], more: Callable[[int, int], bool]) -> list[bool]:
+    chosen: set[str] = set()
+    count = 0
+    for family in dict.fromkeys(families):
+        size = families.count(family)
+        if not more(count, size):
+            break
+        chosen.add(family)
+        count += size
+    return [family in chosen for family in families]
+
+
+def stays_below(families: list[str], wanted: int) -> list[bool]:
+    return families_while(families, lambda count, size: count + size <= wanted)
+
+
+def takes_one_more(families: list[str], wanted: int) -> list[bool]:
+    return families_while(families, lambda count, size: count <= wanted)
+
+
+def flags_the_training(families: list[str], wanted: int) -> list[bool]:
+    return [not flag for flag in families_while(families, lambda count, _: count < wanted)]
+
+
+def names_the_families(families: list[str], wanted: int) -> Any:
+    return sorted(set(families))[:wanted]
+
+
+def holds_out_all(families: list[str], wanted: int) -> list[bool]:
+    return [True] * len(families)
+
+
+Ledger = dict[int, tuple[str, str]]
+
+
+def kind_by(
+    kind: str, ledger: Ledger, dropped: set[int], alarms: set[int], mine: set[int] | None = None
+) -> tuple[float, float]:
+    planted = {line for line, (name, _) in ledger.items() if name == kind}
+    right = len(planted & dropped)
+    whole = len(planted if mine is None else mine)
+    return right / whole if whole else 0.0, right / (right + len(alarms)) if right else 0.0
+
+
+def unnamed(ledger: Ledger, dropped: set[int]) -> set[int]:
+    return {line for line in dropped if line not in ledger}
+
+
+def to_keep(ledger: Ledger, dropped: set[int]) -> set[int]:
+    return {line for line in dropped if line in ledger and ledger[line][1] == "keep"}
+
+
+def precision_first(kind: str, ledger: Ledger, dropped: set[int]) -> tuple[float, float]:
+    alarms = unnamed(ledger, dropped) | to_keep(ledger, dropped)
+    recall, precision = kind_by(kind, ledger, dropped, alarms)
+    return precision, recall
+
+
+def blames_every_other_line(kind: str, ledger: Ledger, dropped: set[int]) -> tuple[float, float]:
+    alarms = {line for line in dropped if ledger.get(line, ("", ""))[0] != kind}
+    return kind_by(kind, ledger, dropped, alarms)
+
+
+def trusts_the_ledgers_lines(kind: str, ledger: Ledger, dropped: set[int]) -> tuple[float, float]:
+    return kind_by(kind, ledger, dropped, unnamed(ledger, dropped))
+
+
+def asks_the_ledger_only(kind: str, ledger: Ledger, dropped: set[int]) -> tuple[float, float]:
+    return kind_by(kind, ledger, dropped, to_keep(ledger, dropped))
+
+
+def recall_of_all(kind: str, ledger: Ledger, dropped: set[int]) -> tuple[float, float]:
+    alarms = unnamed(ledger, dropped) | to_keep(ledger, dropped)
+    everything = {line for line, (_, action) in ledger.items() if action == "drop"}
+    return kind_by(kind, ledger, dropped, alarms, everything)
+
+
+def recall_alone(kind: str, ledger: Ledger, dropped: set[int]) -> Any:
+    return kind_by(kind, ledger, dropped, set())[0]
+
+
+def always_perfect(kind: str, ledger: Ledger, dropped: set[int]) -> tuple[float, float]:
+    return 1.0, 1.0
+
+
 WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
     "0.1": [
         WrongAnswer(end_token_forgotten, "end token lost"),
@@ -358,6 +654,61 @@ WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
         WrongAnswer(last_that_misses, "last size below"),
         WrongAnswer(the_share_itself, "differs"),
         WrongAnswer(a_text, "wrong shape"),
+    ],
+    "2.1": [
+        WrongAnswer(doubles_from_the_left, "from the left"),
+        WrongAnswer(doubles_the_last, "the other digits doubled"),
+        WrongAnswer(keeps_the_tens, "nine not taken off"),
+        WrongAnswer(adds_the_digits, "nothing doubled"),
+        WrongAnswer(walks_over_spaces, "spaces counted"),
+        WrongAnswer(looks_at_the_length, "length alone"),
+        WrongAnswer(true_when_it_fails, "the wrong way round"),
+        WrongAnswer(remainder_alone, "wrong shape"),
+        WrongAnswer(always_a_card, "differs"),
+    ],
+    "2.2": [
+        WrongAnswer(joins_both_sides, "agent joined too"),
+        WrongAnswer(keeps_the_empty, "empty turns kept"),
+        WrongAnswer(drops_at_the_end, "joined before dropping"),
+        WrongAnswer(glues_words, "no space"),
+        WrongAnswer(keeps_the_first, "first message only"),
+        WrongAnswer(keeps_the_last, "last message only"),
+        WrongAnswer(joins_pairs, "only two joined"),
+        WrongAnswer(only_drops, "nothing joined"),
+        WrongAnswer(texts_alone, "wrong shape"),
+        WrongAnswer(lowers_everything, "differs"),
+    ],
+    "2.3": [
+        WrongAnswer(stays, "not moved"),
+        WrongAnswer(always_moves, "always moved"),
+        WrongAnswer(moves_from_behind, "moved from behind"),
+        WrongAnswer(adds_the_new, "old text forgotten"),
+        WrongAnswer(takes_off_the_old, "new text forgotten"),
+        WrongAnswer(shifts_backwards, "sign"),
+        WrongAnswer(moves_both_ends, "start moved by an edit inside"),
+        WrongAnswer(leaves_the_end, "end not moved by an edit inside"),
+        WrongAnswer(saves_the_rest, "cut spans kept"),
+        WrongAnswer(length_alone, "wrong shape"),
+        WrongAnswer(always_lost, "differs"),
+    ],
+    "2.4": [
+        WrongAnswer(takes_the_first, "family torn apart"),
+        WrongAnswer(looks_at_the_neighbour, "only neighbours kept together"),
+        WrongAnswer(counts_families, "families counted"),
+        WrongAnswer(stays_below, "too few"),
+        WrongAnswer(takes_one_more, "one family too many"),
+        WrongAnswer(flags_the_training, "the wrong way round"),
+        WrongAnswer(names_the_families, "wrong shape"),
+        WrongAnswer(holds_out_all, "differs"),
+    ],
+    "2.5": [
+        WrongAnswer(precision_first, "swapped"),
+        WrongAnswer(blames_every_other_line, "other defects as false alarms"),
+        WrongAnswer(trusts_the_ledgers_lines, "hard negatives forgiven"),
+        WrongAnswer(asks_the_ledger_only, "clean lines forgiven"),
+        WrongAnswer(recall_of_all, "recall of everything"),
+        WrongAnswer(recall_alone, "wrong shape"),
+        WrongAnswer(always_perfect, "differs"),
     ],
 }
 WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_03.items()}

@@ -6,6 +6,7 @@ import copy
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from course_lib.cleaning import (
     changes,
     check_roles,
     clean,
+    config,
     deduplicate,
     drop_empty_turns,
     drop_loops,
@@ -30,7 +32,6 @@ from course_lib.cleaning import (
     find_swapped_roles,
     jaccard,
     move_span,
-    pipeline,
     redact_personal_data,
     remove_leaks,
     repair_text,
@@ -38,10 +39,11 @@ from course_lib.cleaning import (
     role_odds,
     shingles,
 )
-from course_lib.cleaning.duplicates import _dialogue_text
+from course_lib.cleaning.duplicates import dialogue_text
 from course_lib.cleaning.habits import _breaks_off
 from course_lib.dialogue import Dialogue, Entity, Message, Reject, read_dialogues, validate
 from course_lib.sources import read_source
+from tests.cleaning.talks import LONG, LOOPS, mixed, shop_talks, talk
 
 REPO = Path(__file__).resolve().parents[2]
 SAMPLES = Path(os.environ.get("COURSE_SAMPLES", REPO.parent / "shared" / "samples"))
@@ -52,11 +54,6 @@ def real(name: str) -> list[Dialogue]:
     if not (SAMPLES / name).is_dir():
         pytest.skip(f"no real {name} files in {SAMPLES}; set COURSE_SAMPLES to their folder")
     return list(read_source(name, SAMPLES / name))
-
-
-def talk(*turns: str, name: str = "d1", first: str = "user") -> Dialogue:
-    roles = ["user", "assistant"] if first == "user" else ["assistant", "user"]
-    return Dialogue(name, [Message(roles[n % 2], text) for n, text in enumerate(turns)])
 
 
 def marked(text: str, part: str, value: str | None = None, slot: str = "product") -> Message:
@@ -258,14 +255,6 @@ def test_real_orders_of_speakers_are_fine(roles: list[str]) -> None:
     assert check_roles(dialogue) == (dialogue, [])
 
 
-LOOPS = [
-    "I can help. I can help. I can help! I can help.",
-    "the lamp is on the lamp is on the lamp is on the lamp is on",
-    "Sure: press it, press it, press it, press it.",
-    "yes " * 8,
-    "Hold the button. Good luck. " * 4,
-    "Gladly. Gladly. Gladly. Gladly.",
-]
 NO_LOOPS = [
     "I can help. I can help. I can help!",
     "no no no no, that is fine",
@@ -381,13 +370,6 @@ def test_without_the_allow_list_our_hotline_would_go() -> None:
 
 # --- deduplicate, remove_leaks --------------------------------------------------------------
 
-LONG = (
-    "Hello, my kettle will not switch on any more, and I have tried two different sockets.",
-    "I am sorry to hear that. Does the light at the base come on when you lift the lid?",
-    "It does come on, but only for a moment, and then it goes out again.",
-    "Then the contact below the jug needs cleaning; a dry cloth is enough. Anything else?",
-)
-
 
 def test_exact_copies_name_the_first() -> None:
     loud = [text.upper().replace(",", " -- ") for text in LONG]
@@ -407,7 +389,7 @@ def test_the_same_words_by_other_speakers_are_no_copy() -> None:
 def test_near_copies_go_and_the_threshold_counts() -> None:
     typo = [LONG[0].replace("switch", "swich"), *LONG[1:]]
     pair = [talk(*LONG, name="a"), talk(*typo, name="b")]
-    alike = jaccard(shingles(_dialogue_text(pair[0])), shingles(_dialogue_text(pair[1])))
+    alike = jaccard(shingles(dialogue_text(pair[0])), shingles(dialogue_text(pair[1])))
     assert 0.9 < alike < 1
     assert [r.equals for r in deduplicate(pair, 0.9)[1]] == ["a"]
     assert deduplicate(pair, min(1.0, alike + 0.001))[1] == []
@@ -494,14 +476,6 @@ def test_a_copy_that_says_more_is_still_a_copy() -> None:
 # --- find_swapped_roles, find_cut_replies -------------------------------------------------
 
 
-def shop_talks(count: int = 40) -> list[Dialogue]:
-    rng = random.Random(8)
-    asked = ["I want to send back my lamp", "my kettle leaks", "can you cancel my order please"]
-    said = ["Which order number is it?", "I am sorry about that.", "I have noted it for you."]
-    turns = [[rng.choice(asked), rng.choice(said)] for _ in range(2 * count)]
-    return [talk(*turns[2 * n], *turns[2 * n + 1], name=f"t{n}") for n in range(count)]
-
-
 def swapped(dialogue: Dialogue) -> Dialogue:
     other = {"user": "assistant", "assistant": "user"}
     return replace(dialogue, messages=[replace(m, role=other[m.role]) for m in dialogue.messages])
@@ -555,18 +529,6 @@ def test_final_marks(end: str) -> None:
 # --- the whole ------------------------------------------------------------------------------
 
 
-def mixed() -> list[Dialogue]:
-    return [
-        talk(*LONG, name="a"),
-        talk(*LONG, name="copy"),
-        talk("caf\u00c3\u00a9 &amp; bar?", "Yes.", name="broken"),
-        talk("hi", LOOPS[0], name="loop"),
-        talk("only me", name="alone"),
-        talk("", " ", name="empty"),
-        talk("call me on 07700 900123", "I will.", name="phone"),
-    ]
-
-
 def test_every_dialogue_is_accounted_for_once() -> None:
     unreadable = [Reject("raw.jsonl", 17, None, "broken JSON", "{")]
     report = clean(mixed(), unreadable=unreadable)
@@ -584,6 +546,20 @@ def test_every_dialogue_is_accounted_for_once() -> None:
     assert report.counts["read"] == 8 and report.counts["rejected by read"] == 1
     for dialogue in report.kept:
         validate(dialogue)
+
+
+def test_the_counts_of_each_step_are_dialogues_and_add_up() -> None:
+    pair = [talk(f"Order 334891750{n}.", *LONG[1:], name=f"pair {n}") for n in (1, 2)]
+    twice = talk("Tea &amp; milk, is that on?", "Both &amp; sugar.", name="twice")
+    unreadable = [Reject("raw.jsonl", 17, None, "broken JSON", "{")]
+    report = clean([*mixed()[2:], *pair, twice], unreadable=unreadable)
+    by_step = report.by_step()
+    assert by_step["repair_text"] == {"altered": 2, "set aside": 0, "flagged": 0}
+    assert by_step["drop_loops"] == {"altered": 0, "set aside": 1, "flagged": 0}
+    assert by_step["deduplicate"] == {"altered": 0, "set aside": 0, "flagged": 1}
+    assert list(by_step)[0] == "read" and list(by_step)[-1] == "deduplicate"
+    assert sum(row["set aside"] for row in by_step.values()) == len(report.rejected)
+    assert CleaningReport().by_step() == {}
 
 
 def test_the_table_tells_counts_steps_and_an_example() -> None:
@@ -619,7 +595,7 @@ def _keep_all(dialogue: Dialogue) -> tuple[Dialogue, list[Change]]:
 
 @pytest.mark.parametrize("name", ["repair_text", "drop_empty_turns", "check_roles"])
 def test_a_step_that_does_nothing_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, name, _keep_all)
+    monkeypatch.setattr(config, name, _keep_all)
     with pytest.raises(AssertionError):
         test_every_dialogue_is_accounted_for_once()
 
@@ -651,10 +627,16 @@ def test_cleaning_harms_under_one_percent_of_real_dialogues() -> None:
     report = clean(dialogues)
     harmed = len(report.rejected) + len(report.altered)
     assert harmed < 0.01 * len(dialogues)
-    said = {d.id: [m.content for m in d.messages] for d in dialogues}
+    before = {dialogue.id: dialogue for dialogue in dialogues}
+    spans = 0
     for dialogue in report.kept:
+        old = before[dialogue.id]
         if dialogue.id not in report.altered:
-            assert [m.content for m in validate(dialogue).messages] == said[dialogue.id]
+            assert texts(dialogue) == texts(old)
+        valid = [len(message.entities) for message in validate(dialogue).messages]
+        assert valid == [len(message.entities) for message in old.messages]
+        spans += sum(valid)
+    assert spans > 1_000
 
 
 def test_defects_planted_in_real_dialogues_are_found() -> None:
@@ -679,10 +661,12 @@ def test_defects_planted_in_real_dialogues_are_found() -> None:
 
 def test_repeated_closings_of_real_dialogues_are_kept() -> None:
     dialogues = real("sgd")
-    turns = [message.content for dialogue in dialogues for message in dialogue.messages]
-    assert len(turns) - len(set(turns)) > 100
-    kept = [m.content for d in clean(dialogues).kept for m in d.messages]
-    assert len(kept) - len(set(kept)) > 0.98 * (len(turns) - len(set(turns)))
+    said = Counter(message.content for dialogue in dialogues for message in dialogue.messages)
+    assert sum(count - 1 for count in said.values()) > 100
+    turns = {dialogue.id: len(dialogue.messages) for dialogue in dialogues}
+    report = clean(dialogues)
+    assert [d.id for d in report.kept if len(d.messages) != turns[d.id]] == []
+    assert [r.dialogue_id for r in report.rejected if r.step == "deduplicate"] == []
 
 
 def test_no_order_or_account_number_of_real_dialogues_is_redacted() -> None:

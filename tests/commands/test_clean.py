@@ -14,24 +14,18 @@ from course_lib.dialogue import read_dialogues
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 
+def raw_line(name: str, asked: str, said: str) -> str:
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    return json.dumps({"id": name, "messages": turns})
+
+
 def raw_file(folder: Path) -> Path:
     talks = [
         ("a", "Is the caf\u00c3\u00a9 open?", "Yes. Our hotline is 0800 555 0134."),
         ("b", "IS THE CAF\u00c9 OPEN?", "yes; our hotline is 0800 555 0134"),
         ("c", "Call me on 07700 900123", "I will."),
     ]
-    lines = [
-        json.dumps(
-            {
-                "id": name,
-                "messages": [
-                    {"role": "user", "content": asked},
-                    {"role": "assistant", "content": said},
-                ],
-            }
-        )
-        for name, asked, said in talks
-    ]
+    lines = [raw_line(*one) for one in talks]
     path = folder / "raw.jsonl"
     path.write_text("\n".join([*lines, '{"id": "d"']) + "\n", encoding="utf-8")
     return path
@@ -70,6 +64,58 @@ def test_clean_reads_other_sources(
     assert main(["clean", str(path), *places(tmp_path), "--source", source]) == 0
     assert "kept" in capsys.readouterr().out
     assert len(list(read_dialogues(tmp_path / "clean.jsonl"))) == kept
+
+
+LOG = """talk;who;body
+1;client;My lamp blinks.
+1;clerk;Please charge it.
+2;client;Thanks.
+2;clerk;Gladly.
+"""
+NAMED = ["conversation=talk", "role=who", "text=body", "delimiter=;"]
+ROLES = ["roles.client=user", "roles.clerk=assistant"]
+
+
+def options(given: list[str]) -> list[str]:
+    return [part for one in given for part in ("--option", one)]
+
+
+def chat_log(folder: Path, given: list[str]) -> list[str]:
+    path = folder / "log.csv"
+    path.write_text(LOG, encoding="utf-8")
+    return ["clean", str(path), *places(folder), "--source", "chat_log", *options(given)]
+
+
+@pytest.mark.parametrize("way", [[], ["--stream"]])
+def test_columns_and_roles_of_a_log_are_named_by_the_caller(tmp_path: Path, way: list[str]) -> None:
+    assert main([*chat_log(tmp_path, NAMED + ROLES), *way]) == 0
+    kept = list(read_dialogues(tmp_path / "clean.jsonl"))
+    assert [d.messages[1].role for d in kept] == ["assistant", "assistant"]
+    assert kept[0].messages[0].content == "My lamp blinks."
+
+
+def test_a_role_that_nobody_named_is_set_aside(tmp_path: Path) -> None:
+    assert main(chat_log(tmp_path, NAMED)) == 0
+    assert list(read_dialogues(tmp_path / "clean.jsonl")) == []
+    rejects = (tmp_path / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rejects) == 2 and "clerk" in rejects[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["body"], "is not NAME=VALUE"),
+        (["=body"], "is not NAME=VALUE"),
+        (["roles=clerk"], "give roles.THEIRS=OURS"),
+        (["words=body"], "no option words; it takes conversation"),
+    ],
+)
+def test_an_option_that_is_none_is_named(
+    tmp_path: Path, given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(chat_log(tmp_path, given)) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "clean.jsonl").exists()
 
 
 def test_a_missing_file_is_told_in_one_line(
@@ -140,3 +186,47 @@ def test_two_processes_give_the_same_files(tmp_path: Path) -> None:
         results.append([(folder / n).read_bytes() for n in
                         ("clean.jsonl", "rejects.jsonl", "report.json")])  # fmt: skip
     assert results[0] == results[1]
+
+
+def test_a_stream_gives_the_same_files_and_says_what_it_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = []
+    for extra in ([], ["--stream"], ["--stream", "--processes", "2", "--near", "lsh"]):
+        folder = tmp_path / f"run{len(results)}"
+        folder.mkdir()
+        raw, report = str(raw_file(folder)), str(folder / "report.json")
+        held = folder / "held.jsonl"
+        held.write_text(raw_line("h", "Call me on [PHONE]", "I will."), encoding="utf-8")
+        options = [*places(folder), "--report", report, "--held-out", str(held), *extra]
+        assert main(["clean", raw, *options]) == 0
+        printed = capsys.readouterr().out
+        assert ("learned from each part" in printed) == bool(extra)
+        found = json.loads(Path(report).read_text(encoding="utf-8"))
+        assert bool(found.pop("notes", [])) == bool(extra)
+        files = [(folder / name).read_bytes() for name in ("clean.jsonl", "rejects.jsonl")]
+        results.append([*files, found])
+    assert results[0] == results[1] == results[2]
+    assert results[0][2]["counts"]["rejected by remove_leaks"] == 1
+
+
+def test_a_streams_report_is_scored_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger, report = tmp_path / "ledger.jsonl", tmp_path / "report.json"
+    entry = {"raw_line": 2, "id": "b", "kind": "copy", "action": "drop", "of": "a"}
+    ledger.write_text(json.dumps(entry) + "\n")
+    options = [*places(tmp_path), "--report", str(report), "--stream"]
+    assert main(["clean", str(raw_file(tmp_path)), *options]) == 0
+    capsys.readouterr()
+    files = ["--out", str(tmp_path / "clean.jsonl"), "--report", str(report)]
+    assert main(["score", str(ledger), *files, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["copy"]["exact"] == 1.0
+
+
+def test_near_copies_are_found_in_the_way_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = str(raw_file(tmp_path))
+    assert main(["clean", raw, *places(tmp_path), "--near", "lsh", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rejected by deduplicate"] == 1
+    assert main(["clean", raw, *places(tmp_path), "--near", "exact", "--stream"]) == 1
+    assert "leave out --stream or --near exact" in capsys.readouterr().err

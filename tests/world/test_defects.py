@@ -224,6 +224,7 @@ def test_label_conflicts_differ_in_one_intent(raw: Raw) -> None:
         changed = [(a.intent, b.intent) for a, b in pairs if a.intent != b.intent]
         assert len(changed) == 1 and None not in changed[0]
         assert line.action == "flag" and isinstance(line.of, Line)
+        assert line.entry(1)["intents"] == [message.intent for message in base.messages]
         assert similarity(text_of(line.dialogue), text_of(base)) > 0.5
 
 
@@ -481,6 +482,7 @@ def test_wrong_intents_leave_the_words(raw: Raw) -> None:
     for base, line in raw.made("wrong_intent", 200):
         before, after = _only_change(base, line.dialogue)
         assert line.action == "flag" and before.intent != after.intent
+        assert line.entry(1)["intents"] == [message.intent for message in base.messages]
         assert (before.content, before.entities) == (after.content, after.entities)
         asked = {f"ask_{slot}" for act, slot in before.acts if act == "request"}
         assert after.intent not in asked | {message.intent for message in base.messages}

@@ -10,7 +10,15 @@ from typing import Any
 
 from course_lib.dialogue import Dialogue, Message
 from course_lib.world.catalogue import FACT_SLOTS, Catalogue, Product
-from course_lib.world.defects.lines import Line, as_log, contents, edited, encoded, prefixed
+from course_lib.world.defects.lines import (
+    Line,
+    as_log,
+    contents,
+    edited,
+    encoded,
+    intents,
+    prefixed,
+)
 from course_lib.world.defects.rewording import mistyped
 from course_lib.world.defects.tools import Tools
 from course_lib.world.splits import similarity, text_of
@@ -74,6 +82,7 @@ class Copies(Tools):
         message = copy.dialogue.messages[number]
         if message.intent is None or len(message.content.split()) < 4:
             return None
+        copy.intents = intents(copy.dialogue)
         wrong = self.other_intent(message, copy.dialogue)
         copy.dialogue.messages[number] = replace(message, intent=wrong)
         self.rng.choice((lambda _: None, self._respell, self._mistype))(copy)

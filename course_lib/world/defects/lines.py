@@ -17,7 +17,10 @@ Edit = tuple[int, int, str]
 
 @dataclass(slots=True)
 class Line:
-    """One raw line in the making. `of` is the line or the test dialogue that it copies."""
+    """One raw line in the making. `of` is the line or the test dialogue that it copies.
+
+    `expect`: the right texts where one is spoilt, `intents` the right labels where one is wrong.
+    """
 
     dialogue: Dialogue
     place: float
@@ -25,6 +28,7 @@ class Line:
     action: str = "keep"
     of: Line | str | None = None
     expect: list[str] | None = None
+    intents: list[str | None] | None = None
     spoil: Callable[[dict[str, Any]], bytes] | None = None
 
     def data(self) -> bytes:
@@ -41,6 +45,7 @@ class Line:
             "action": self.action,
             "of": self.of.dialogue.id if isinstance(self.of, Line) else self.of,
             "expect": self.expect,
+            "intents": self.intents,
         }
 
 
@@ -59,6 +64,11 @@ def as_log(dialogue: Dialogue) -> Dialogue:
 def contents(dialogue: Dialogue) -> list[str]:
     """What is said, turn by turn."""
     return [message.content for message in dialogue.messages]
+
+
+def intents(dialogue: Dialogue) -> list[str | None]:
+    """What each turn is labelled with."""
+    return [message.intent for message in dialogue.messages]
 
 
 def slots_of(dialogue: Dialogue) -> set[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from course_lib.dialogue import Entity, Message
 from course_lib.world.catalogue import FACT_SLOTS
-from course_lib.world.defects.lines import Line, edited
+from course_lib.world.defects.lines import Line, edited, intents
 from course_lib.world.defects.phrases import sections
 from course_lib.world.defects.tools import Tools
 from course_lib.world.wordings import Piece, assemble, fill_pieces
@@ -54,7 +54,7 @@ class Meaning(Tools):
         message = line.dialogue.messages[number]
         if message.intent is None or len(message.content.split()) < 4:
             return None
-        line.action = "flag"
+        line.action, line.intents = "flag", intents(line.dialogue)
         wrong = self.other_intent(message, line.dialogue)
         line.dialogue.messages[number] = replace(message, intent=wrong)
         return line
