@@ -6,8 +6,8 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from course_lib.checks.judging import SHAPE, Case, Mistake, judge, number
 from course_lib.checks.exercises import Wrong, exercise
+from course_lib.checks.judging import SHAPE, Case, Mistake, judge, number
 
 # ---- 3.1 kappa
 
