@@ -109,6 +109,34 @@ def tfidf(pairs: Pairs, strength: float = 10.0) -> Any:
     return make_pipeline(make_union(words, parts), model).fit(texts, intents)
 
 
+@dataclass(slots=True)
+class Average:
+    """Several classifiers of the same labels as one: the mean of their probabilities.
+
+    As scikit-learn's VotingClassifier with voting="soft", for classifiers that are trained already.
+    """
+
+    members: Sequence[Any]
+
+    def __post_init__(self) -> None:
+        if len({tuple(member.classes_) for member in self.members}) != 1:
+            raise ValueError("give one or more classifiers with the same labels in the same order")
+
+    @property
+    def classes_(self) -> Any:
+        """The labels in the order of the outputs."""
+        return self.members[0].classes_
+
+    def predict_proba(self, texts: Iterable[str]) -> Any:
+        """(N, labels) probabilities."""
+        texts = list(texts)
+        return sum(member.predict_proba(texts) for member in self.members) / len(self.members)
+
+    def predict(self, texts: Iterable[str]) -> list[str]:
+        best = self.predict_proba(texts).argmax(1)
+        return [str(self.classes_[i]) for i in best]
+
+
 # ---- entities by list
 
 

@@ -175,7 +175,7 @@ def fit(
     examples: Sequence[Example],
     steps: int = 200,
     rows: int = 32,
-    learning_rate: float = 5e-4,
+    learning_rate: float = 1e-3,
     seed: int = 0,
     autocast: AbstractContextManager[Any] | None = None,
     on_record: Callable[[Record], None] | None = None,

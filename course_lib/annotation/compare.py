@@ -6,7 +6,7 @@ one for entities from (text, spans) pairs to something whose `predict` gives spa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count as counting
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.annotation.baselines import learn_gazetteer, load_rules, majority, tfidf
-from course_lib.annotation.history import Slots, in_view, needed_slots, states
+from course_lib.annotation.history import in_view, needed_slots, opening_turn, states
 from course_lib.annotation.labels import Example, entity_pairs, examples, intent_pairs
 from course_lib.annotation.scores import (
     Interval,
@@ -30,25 +30,38 @@ from course_lib.annotation.scores import (
 from course_lib.dialogue import Dialogue, Message
 
 Method = Callable[[Sequence[tuple[str, Any]]], Any]
+Judge = Callable[[Sequence[Example], Sequence[Any]], np.ndarray]
 OnRecord = Callable[[dict[str, float]], None]
 Show = Callable[[Sequence[Message]], Sequence[Message]]
-Needs = Callable[[Message, Slots], Slots]
 
 
 @dataclass(slots=True)
 class Comparison:
     """What each method reached on each test set; `str()` is the table, methods down.
 
-    `asked` holds the examples of each test set, `said` what each method answered to them, `models`
-    what it learned.
+    `asked` holds the examples of each test set, `models` what each method learned, `said` what that
+    answered, `counts` how it was judged (see `scores`), `figures` the measure with its interval.
     """
 
     measure: str
-    asked: dict[str, list[Example]] = field(default_factory=dict)
+    asked: dict[str, list[Example]]
+    judge: Judge
+    samples: int = 1000
+    seed: int = 0
     models: dict[str, Any] = field(default_factory=dict)
     said: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     counts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     figures: dict[str, dict[str, Interval]] = field(default_factory=dict)
+
+    def add(self, name: str, model: Any) -> None:
+        """Measures one more model, trained already, on every test set."""
+        said = {t: list(model.predict([e.text for e in asked])) for t, asked in self.asked.items()}
+        counts = {test: self.judge(self.asked[test], answers) for test, answers in said.items()}
+        self.models[name], self.said[name], self.counts[name] = model, said, counts
+        self.figures[name] = {
+            test: bootstrap(rows, MEASURES[self.measure], self.samples, self.seed)
+            for test, rows in counts.items()
+        }
 
     def true(self, test: str) -> list[str]:
         """The intents of a test set, in the order of `said`."""
@@ -90,11 +103,7 @@ def compare_intents(
     """Macro-F1 of each method on the customers' turns of each test set, with 95% intervals."""
     pairs = intent_pairs(examples(train))
     asked = {test: list(examples(dialogues)) for test, dialogues in tests.items()}
-
-    def count(found: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
-        return label_counts(_ids(found), [str(e.intent) for e in found], said)
-
-    return _compare("macro-F1", pairs, asked, methods, count, samples, seed)
+    return _filled(Comparison("macro-F1", asked, _judge_intents, samples, seed), methods, pairs)
 
 
 def compare_entities(
@@ -107,78 +116,83 @@ def compare_entities(
     """Strict F1 of each method's spans in customers' turns, with 95% intervals."""
     pairs = entity_pairs(examples(train, with_intent=False))
     asked = {t: list(examples(dialogues, with_intent=False)) for t, dialogues in tests.items()}
+    return _filled(Comparison("strict F1", asked, _judge_spans, samples, seed), methods, pairs)
 
-    def count(found: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
-        return entity_counts(_ids(found), [e.entities for e in found], said)
 
-    return _compare("strict F1", pairs, asked, methods, count, samples, seed)
+def _filled(
+    table: Comparison, methods: Mapping[str, Method], pairs: Sequence[tuple[str, Any]]
+) -> Comparison:
+    for name, learn in methods.items():
+        table.add(name, learn(pairs))
+    return table
+
+
+def _judge_intents(asked: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
+    return label_counts(_ids(asked), [str(e.intent) for e in asked], said)
+
+
+def _judge_spans(asked: Sequence[Example], said: Sequence[Any]) -> np.ndarray:
+    return entity_counts(_ids(asked), [e.entities for e in asked], said)
 
 
 def _ids(found: Sequence[Example]) -> list[str]:
     return [example.dialogue_id for example in found]
 
 
-def _compare(
-    measure: str,
-    pairs: Sequence[tuple[str, Any]],
-    asked: dict[str, list[Example]],
-    methods: Mapping[str, Method],
-    count: Callable[[Sequence[Example], Sequence[Any]], np.ndarray],
-    samples: int,
-    seed: int,
-) -> Comparison:
-    table = Comparison(measure, asked)
-    for name, learn in methods.items():
-        model = table.models[name] = learn(pairs)
-        table.said[name] = {
-            test: list(model.predict([example.text for example in found]))
-            for test, found in asked.items()
-        }
-        counts = {test: count(asked[test], said) for test, said in table.said[name].items()}
-        table.counts[name] = counts
-        table.figures[name] = {
-            test: bootstrap(rows, MEASURES[measure], samples, seed) for test, rows in counts.items()
-        }
-    return table
+# ---- what a history leaves in view
 
 
 def slots_in_view(
-    dialogues: Sequence[Dialogue],
-    show: Show,
-    read: Sequence[Dialogue] | None = None,
-    needs: Needs = needed_slots,
+    dialogues: Sequence[Dialogue], show: Show, read: Sequence[Dialogue] | None = None
 ) -> np.ndarray:
     """(D, 1, 3) counts: of the values that the agent's replies need, how many `show` leaves in.
 
-    `show` gets the messages before a reply; with `read` those of the same dialogues as somebody
-    else, a tagger, annotated them. `needs` says what a reply needs of what the customer has told.
-    For `scores.bootstrap` with `micro_recall`.
+    A reply needs what the customer has told and it names. `show` gets the messages before a reply;
+    with `read` those of the same dialogues as somebody else, a tagger, annotated them. For
+    `scores.bootstrap` with `micro_recall`.
     """
     pairs = zip(dialogues, read if read is not None else dialogues, strict=True)
-    counts = np.zeros((len(dialogues), 1, 3), dtype=np.int64)
-    for row, (dialogue, other) in enumerate(pairs):
-        for _, _, seen in _looked_for(dialogue, other, show, needs):
-            counts[row, 0] += int(seen), int(seen), 1
-    return counts
+    return _seen_counts(
+        [seen for _, _, seen in _looked_for(dialogue, other, show)] for dialogue, other in pairs
+    )
 
 
-def where_lost(
-    dialogues: Sequence[Dialogue], show: Show, needs: Needs = needed_slots
-) -> Iterator[tuple[Dialogue, int, str]]:
+def wishes_in_view(dialogues: Sequence[Dialogue], show: Show) -> np.ndarray:
+    """(D, 1, 3) counts: before how many of the agent's replies `show` leaves in the wish.
+
+    The wish is the turn that opened the request under way. For `bootstrap` as `slots_in_view`.
+    """
+    return _seen_counts(
+        [messages[wish] in show(messages[:turn]) for turn, wish in _wishes(messages)]
+        for messages in (dialogue.messages for dialogue in dialogues)
+    )
+
+
+def _seen_counts(rows: Iterable[Sequence[bool]]) -> np.ndarray:
+    return np.array([[[sum(seen), sum(seen), len(seen)]] for seen in rows], dtype=np.int64)
+
+
+def _wishes(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
+    """(number of the reply, number of the turn with the wish it answers)."""
+    for turn, reply in enumerate(messages):
+        wish = opening_turn(messages[:turn])
+        if reply.role == "assistant" and wish is not None:
+            yield turn, wish
+
+
+def where_lost(dialogues: Sequence[Dialogue], show: Show) -> Iterator[tuple[Dialogue, int, str]]:
     """(dialogue, number of the reply, value) wherever `show` leaves out what a reply needs."""
     for dialogue in dialogues:
-        for turn, value, seen in _looked_for(dialogue, dialogue, show, needs):
+        for turn, value, seen in _looked_for(dialogue, dialogue, show):
             if not seen:
                 yield dialogue, turn, value
 
 
-def _looked_for(
-    dialogue: Dialogue, other: Dialogue, show: Show, needs: Needs
-) -> Iterator[tuple[int, str, bool]]:
+def _looked_for(dialogue: Dialogue, other: Dialogue, show: Show) -> Iterator[tuple[int, str, bool]]:
     """(number of the reply, value that it needs, whether that is in view), in order."""
     known = states(dialogue.messages)
     for turn, reply in enumerate(dialogue.messages):
-        needed = needs(reply, known[turn]) if turn and reply.role == "assistant" else {}
+        needed = needed_slots(reply, known[turn]) if turn and reply.role == "assistant" else {}
         if needed:
             before, shown = dialogue.messages[:turn], list(show(other.messages[:turn]))
             yield from ((turn, value, in_view(shown, before, value)) for value in needed.values())

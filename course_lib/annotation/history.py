@@ -162,10 +162,21 @@ def with_state(messages: Sequence[Message], slots: Slots) -> list[Message]:
 
 def remember(messages: Sequence[Message], turns: int) -> list[Message]:
     """The last `turns` messages, and in the system turn the slots that only older ones named."""
-    window = last_turns(messages, turns)
-    seen = carried_slots(window)
+    return _with_forgotten(last_turns(messages, turns), messages)
+
+
+def remember_within(messages: Sequence[Message], budget: int, count: Count) -> list[Message]:
+    """What `fit_budget` keeps, and in the system turn the slots that only other messages named.
+
+    The sentence with the slots comes on top of the budget.
+    """
+    return _with_forgotten(fit_budget(messages, budget, count), messages)
+
+
+def _with_forgotten(shown: Sequence[Message], messages: Sequence[Message]) -> list[Message]:
+    seen = carried_slots(shown)
     forgotten = {s: v for s, v in carried_slots(messages).items() if seen.get(s) != v}
-    return with_state(window, forgotten)
+    return with_state(shown, forgotten)
 
 
 # ---- what a reply needs
@@ -175,11 +186,6 @@ def needed_slots(reply: Message, known: Slots) -> Slots:
     """The known slots whose values a reply names: who has not seen them cannot write it."""
     named = {entity.value for entity in reply.entities}
     return {slot: value for slot, value in known.items() if value in named}
-
-
-def all_known(reply: Message, known: Slots) -> Slots:
-    """Everything the customer has told, whether the reply names it or not."""
-    return known
 
 
 def in_view(shown: Iterable[Message], before: Iterable[Message], value: str) -> bool:

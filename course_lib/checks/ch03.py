@@ -6,8 +6,8 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from course_lib.checks.ch01 import _SHAPE, Case, Mistake, _judge, _number
 from course_lib.checks.exercises import Wrong, exercise
+from course_lib.checks.judging import SHAPE, Case, Mistake, judge, number
 
 # ---- 3.1 kappa
 
@@ -93,7 +93,7 @@ _KAPPA_MISTAKES: dict[str, Mistake] = {
 )
 def check_kappa(answer: Callable[..., Any]) -> None:
     """Judges kappa(table): Cohen's kappa from how often the two gave each pair of labels."""
-    _judge(answer, _kappa, _KAPPA_CASES, _KAPPA_MISTAKES, _number)
+    judge(answer, _kappa, _KAPPA_CASES, _KAPPA_MISTAKES, number)
 
 
 # ---- 3.2 tags from spans
@@ -188,7 +188,7 @@ _BIO_MISTAKES: dict[str, Mistake] = {
 
 def _as_tags(value: Any) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(tag, str) for tag in value):
-        raise Wrong(_SHAPE, "return a list of texts, one tag for each token.")
+        raise Wrong(SHAPE, "return a list of texts, one tag for each token.")
     return tuple(value)
 
 
@@ -206,7 +206,7 @@ def _as_tags(value: Any) -> tuple[str, ...]:
 )
 def check_bio_tags(answer: Callable[..., Any]) -> None:
     """Judges bio_tags(tokens, spans): one BIO tag a token, from ranges of letters."""
-    _judge(answer, _bio, _BIO_CASES, _BIO_MISTAKES, _as_tags)
+    judge(answer, _bio, _BIO_CASES, _BIO_MISTAKES, _as_tags)
 
 
 # ---- 3.3 macro-F1
@@ -305,7 +305,7 @@ _MACRO_MISTAKES: dict[str, Mistake] = {
 )
 def check_macro_f1(answer: Callable[..., Any]) -> None:
     """Judges macro_f1(counts): the mean F1 over the labels that are true somewhere."""
-    _judge(answer, _macro, _MACRO_CASES, _MACRO_MISTAKES, _number)
+    judge(answer, _macro, _MACRO_CASES, _MACRO_MISTAKES, number)
 
 
 # ---- 3.4 a threshold
@@ -325,6 +325,7 @@ def _allowed(
     outside: Marks,
     candidates: Values,
     rate: float,
+    *,
     refuses: Refuses = operator.lt,
     share: Rate = _alarms,
     within: Refuses = operator.le,
@@ -428,7 +429,7 @@ _THRESHOLD_MISTAKES: dict[str, Mistake] = {
 )
 def check_choose(answer: Callable[..., Any]) -> None:
     """Judges choose(confidence, outside, candidates, rate): most found within the rate."""
-    _judge(answer, _threshold, _THRESHOLD_CASES, _THRESHOLD_MISTAKES, _number)
+    judge(answer, _threshold, _THRESHOLD_CASES, _THRESHOLD_MISTAKES, number)
 
 
 # ---- 3.5 a budget for the history
@@ -512,7 +513,7 @@ _BUDGET_MISTAKES: dict[str, Mistake] = {
 def _as_places(value: Any) -> tuple[int, ...]:
     value = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(value, (list, tuple)) or not all(type(i) is int for i in value):
-        raise Wrong(_SHAPE, "return a list of indices, such as [0, 3, 4].")
+        raise Wrong(SHAPE, "return a list of indices, such as [0, 3, 4].")
     return tuple(value)
 
 
@@ -531,4 +532,4 @@ def _as_places(value: Any) -> tuple[int, ...]:
 )
 def check_keep(answer: Callable[..., Any]) -> None:
     """Judges keep(sizes, task, budget): the task, then the newest messages that still fit."""
-    _judge(answer, _keep, _BUDGET_CASES, _BUDGET_MISTAKES, _as_places)
+    judge(answer, _keep, _BUDGET_CASES, _BUDGET_MISTAKES, _as_places)

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from course_lib.annotation.baselines import (
+    Average,
     Gazetteer,
     learn_gazetteer,
     load_rules,
@@ -104,6 +105,32 @@ def test_tfidf_learns_and_is_seeded_and_gives_probabilities():
 def test_tfidf_learns_from_a_handful_too():
     model = tfidf([("thank you", "thanks"), ("hello there", "greeting"), ("thanks", "thanks")])
     assert list(model.predict(["hello", "thank"])) == ["greeting", "thanks"]
+
+
+# ---- several together
+
+
+def test_the_average_is_scikit_learns_soft_vote():
+    from sklearn.ensemble import VotingClassifier
+
+    train = intent_pairs(examples(some("train", 40)))
+    texts, intents = zip(*train, strict=True)
+    members = [tfidf(train), tfidf(train, strength=0.1)]
+    theirs = VotingClassifier([("a", members[0]), ("b", members[1])], voting="soft")
+    theirs.fit(texts, intents)
+    ours = Average(members)
+    asked = [text for text, _ in intent_pairs(examples(some("dev", 20)))]
+    assert ours.predict_proba(asked) == pytest.approx(theirs.predict_proba(asked))
+    assert ours.predict(asked) == theirs.predict(asked).tolist()
+    assert (ours.predict_proba(asked) != members[0].predict_proba(asked)).any()
+
+
+def test_only_classifiers_of_the_same_labels_are_averaged():
+    one = tfidf([("thank you", "thanks"), ("hello", "greeting")])
+    other = tfidf([("thank you", "thanks"), ("bye", "goodbye")])
+    for members in ([], [one, other]):
+        with pytest.raises(ValueError, match="the same labels"):
+            Average(members)
 
 
 # ---- gazetteer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -17,8 +18,9 @@ from course_lib.annotation.compare import (
     intent_methods,
     slots_in_view,
     where_lost,
+    wishes_in_view,
 )
-from course_lib.annotation.history import all_known, last_turns, remember
+from course_lib.annotation.history import fit_budget, last_turns, remember
 from course_lib.annotation.labels import examples, with_spans
 from course_lib.annotation.scores import label_scores, micro_recall
 from course_lib.dialogue import Dialogue, Entity, Message, read_dialogues
@@ -49,6 +51,8 @@ def test_every_method_is_measured_on_every_set(tokenizer, sets):
     assert all((value == before[name]).all() for name, value in base.state_dict().items())
     lines = str(table).splitlines()
     assert len(lines) == 6 and lines[0].split() == ["macro-F1", *TESTS]
+    table.add("once more", table.models["TF-IDF"])
+    assert table.figures["once more"] == table.figures["TF-IDF"]
     assert json.loads(json.dumps(table.to_dict()))["majority"]["test_iid"][0] < 0.1
     found = table.difference("keywords", "majority", "test_iid")
     assert found.low > 0
@@ -111,9 +115,13 @@ def test_what_is_lost_has_its_place():
     assert list(where_lost([talk], lambda m: m)) == []
 
 
-def test_what_is_needed_may_be_all_that_was_told():
-    counts = slots_in_view([order_talk()], lambda m: last_turns(m, 1), needs=all_known)
-    assert counts.tolist() == [[[1, 1, 2]]]  # seen before the first reply, lost before the second
+def test_the_wish_is_lost_by_the_window_and_kept_by_the_budget():
+    talk = order_talk()
+    for message, act in zip(talk.messages, ("request", "confirm", "affirm", "notify"), strict=True):
+        message.acts = [[act, None]]
+    assert wishes_in_view([talk], lambda m: last_turns(m, 2)).tolist() == [[[1, 1, 2]]]
+    kept = partial(fit_budget, budget=6, count=lambda m: len(m.content.split()))
+    assert wishes_in_view([talk], kept).tolist() == [[[2, 2, 2]]]
 
 
 def test_memory_is_as_good_as_the_spans_it_reads():

@@ -17,6 +17,7 @@ from course_lib.annotation.history import (
     opening_turn,
     opens_request,
     remember,
+    remember_within,
     state_text,
     states,
     token_count,
@@ -168,6 +169,14 @@ def test_what_left_the_window_is_remembered_and_nothing_twice():
     assert short[0].content == "Be kind. Known so far: product: Brisa kettle."
     assert texts(short[1:]) == texts(talk()[-3:])
     assert texts(remember(talk(), 99)) == texts(talk())
+
+
+def test_within_a_budget_wish_and_slots_stay():
+    later = [*talk(), Message("user", "And the price of both?", acts=[["request", "price"]])]
+    shown = remember_within(later, 7, words)
+    state = "Known so far: product: Brisa kettle; order number: 1234567890."
+    assert texts(shown) == [f"Be kind. {state}", "And the price of both?"]
+    assert texts(remember_within(later, 99, words)) == texts(later)
 
 
 def test_nothing_is_changed_in_place():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from course_lib.checks import ch01, ch03
+from course_lib.checks import ch03
+from course_lib.checks.judging import agree
 from tests.checks.wrong_answers import WRONG_ANSWERS
 
 EXERCISES = {
@@ -92,7 +93,7 @@ def test_no_two_mistakes_look_alike(number):
     functions = [right, *(function for function, _ in mistakes.values())]
     for place, one in enumerate(functions):
         found = [one(*case) for case in cases]
-        alike = [other for other in functions[place + 1 :] if ch01._agree(found, other, cases)]
+        alike = [other for other in functions[place + 1 :] if agree(found, other, cases)]
         assert not alike, (number, place)
 
 
