@@ -27,8 +27,12 @@ def benchmark() -> ModuleType:
 
 
 def test_it_prints_a_table_or_one_object(
-    benchmark: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    benchmark: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(benchmark, "GROWN", 60)
     path = tmp_path / "raw.jsonl"
     write_dialogues([*mixed()[:5], *shop_talks(20)], path)
     options = ["--data", str(path), "--repeats", "1"]
@@ -40,7 +44,7 @@ def test_it_prints_a_table_or_one_object(
     assert rows["all pairs"]["recall"] == rows["exact index"]["recall"] == 1.0
     assert rows["exact index"]["precision"] == rows["LSH, verified"]["precision"] == 1.0
     assert found["ratios"]["all pairs / all pairs"] == 1.0
-    assert [row["ten_times"] for row in found["growth"]] == [25] * 3
+    assert [row["ten_times"] for row in found["growth"]] == [25, 60, 25, 25]
     assert found["stream"]["dialogues"] == 120 and found["stream"]["peak_mib"] > 10
     assert found["stream"]["copies_recall"] == 1.0 and found["stream"]["fresh_lost"] == 0
     text = benchmark.table(found)
