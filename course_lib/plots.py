@@ -246,20 +246,11 @@ def plot_curves(
 
 
 def plot_shares(
-    groups: Mapping[str, Mapping[str, Measured | float]],
-    ylabel: str,
-    name: str = "shares",
-    legend_beside: bool = False,
+    groups: Mapping[str, Mapping[str, Measured | float]], ylabel: str, name: str = "shares"
 ) -> Picture:
-    """Bars from 0 to 1 with intervals: one cluster a group, one colour an inner key.
-
-    `legend_beside` puts the legend to the right, where it hides no bar.
-    """
+    """Bars from 0 to 1 with intervals: one cluster a group, one colour an inner key."""
     picture, axis = _clusters(groups, ylabel, name)
     axis.set_ylim(0, 1)
-    if legend_beside:
-        axis.get_legend().remove()
-        picture.figure.legend(loc="outside right upper")
     return picture
 
 

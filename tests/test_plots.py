@@ -137,12 +137,10 @@ def test_shares_stand_in_clusters_with_intervals():
     assert picture.figure.axes[0].get_ylim() == (0.0, 1.0)
 
 
-def test_the_legend_may_stand_beside_the_bars():
+def test_the_legend_hides_no_bar():
     groups = {"seen": {"base": Half(), "tuned": 0.2}}
-    inside = plot_shares(groups, "exact facts").figure
-    beside = plot_shares(groups, "exact facts", legend_beside=True).figure
-    assert inside.axes[0].get_legend() and not inside.legends
-    assert beside.legends and not beside.axes[0].get_legend()
+    figure = plot_shares(groups, "exact facts").figure
+    assert figure.legends and not figure.axes[0].get_legend()
 
 
 class Bounds:
