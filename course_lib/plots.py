@@ -289,7 +289,7 @@ def _clusters(
         )
     axis.set_xticks(range(len(groups)), list(groups))
     axis.set_ylabel(ylabel)
-    figure.legend(loc="outside upper right", ncols=len(labels))  # never upon a bar
+    figure.legend(loc="outside upper right", ncols=min(len(labels), 4))  # never upon a bar
     words = f"{name}: {ylabel} for {', '.join(groups)}; {' and '.join(labels)}"
     return Picture(figure, words), axis
 
