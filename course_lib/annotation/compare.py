@@ -215,7 +215,7 @@ def intent_methods(
     `classifier.fit`, for both models alike; `on_record` is told of their steps, numbered on from
     one model to the next.
     """
-    from course_lib.annotation.classifier import IntentClassifier, fit, small_encoder
+    from course_lib.annotation.classifier import IntentClassifier, fit
 
     options["on_record"] = _numbered_on(on_record)
 
@@ -224,15 +224,12 @@ def intent_methods(
         model = IntentClassifier(body, tokenizer, labels, causal, seed)
         return fit(model, pairs, steps, seed=seed, **options)
 
-    def encoder() -> Any:
-        return small_encoder(tokenizer, base.config, seed).to(base.device)
-
     return {
         "majority": majority,
         "keywords": lambda pairs: load_rules(),
         "TF-IDF": tfidf,
         "base + head": lambda pairs: with_head(deepcopy(base.base_model), True, pairs),
-        "encoder": lambda pairs: with_head(encoder(), False, pairs),
+        "encoder": lambda pairs: with_head(_encoder_like(base, tokenizer, seed), False, pairs),
     }
 
 
@@ -245,7 +242,7 @@ def entity_methods(
     **options: Any,
 ) -> dict[str, Method]:
     """The gazetteer, and taggers on our base and on a small encoder; options as for intents."""
-    from course_lib.annotation.classifier import Tagger, fit, small_encoder
+    from course_lib.annotation.classifier import Tagger, fit
 
     options["on_record"] = _numbered_on(on_record)
 
@@ -253,13 +250,10 @@ def entity_methods(
         slots = sorted({entity.slot for _, entities in pairs for entity in entities})
         return fit(Tagger(body, tokenizer, slots, seed), pairs, steps, seed=seed, **options)
 
-    def encoder() -> Any:
-        return small_encoder(tokenizer, base.config, seed).to(base.device)
-
     return {
         "gazetteer": learn_gazetteer,
         "base + tags": lambda pairs: tagger(deepcopy(base.base_model), pairs),
-        "encoder + tags": lambda pairs: tagger(encoder(), pairs),
+        "encoder + tags": lambda pairs: tagger(_encoder_like(base, tokenizer, seed), pairs),
     }
 
 
@@ -269,3 +263,10 @@ def _numbered_on(on_record: OnRecord | None) -> OnRecord | None:
         return None
     steps = counting(1)
     return lambda record: on_record({**record, "step": next(steps)})
+
+
+def _encoder_like(base: Any, tokenizer: Any, seed: int) -> Any:
+    """A small encoder of the base's size, on its device."""
+    from course_lib.annotation.classifier import small_encoder
+
+    return small_encoder(tokenizer, base.config, seed).to(base.device)
