@@ -1,0 +1,1 @@
+"""Pictures of one stage each; nothing in the pipeline imports them."""
