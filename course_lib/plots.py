@@ -523,13 +523,15 @@ def plot_losses(records: Sequence[Record], name: str = "training") -> Picture:
     return Picture(figure, _in_words(name, records))
 
 
-def plot_training(records: Sequence[Record], name: str = "training") -> Picture:
-    """Loss beside learning rate and gradient norm, by step."""
+def plot_training(
+    records: Sequence[Record], name: str = "training", per: str = "trained token"
+) -> Picture:
+    """Loss (nats per `per`) beside learning rate and gradient norm, by step."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-    _draw_losses(left, records)
+    _draw_losses(left, records, per)
     for key, colour, label in (("grad_norm", GREY, "gradient norm"), ("lr", BLUE, "learning rate")):
         axis = right if key == "grad_norm" else right.twinx()
         axis.plot(*_values(records, key), color=colour, linewidth=1)
@@ -538,7 +540,7 @@ def plot_training(records: Sequence[Record], name: str = "training") -> Picture:
     return Picture(figure, _in_words(name, records))
 
 
-def _draw_losses(axis: Any, records: Sequence[Record]) -> None:
+def _draw_losses(axis: Any, records: Sequence[Record], per: str = "trained token") -> None:
     steps, losses = _values(records, "loss")
     axis.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=1)
     axis.plot(steps, list(_smoothed(losses)), color=BLUE, label="training loss")
@@ -546,7 +548,7 @@ def _draw_losses(axis: Any, records: Sequence[Record]) -> None:
     if eval_steps:
         axis.plot(eval_steps, eval_losses, "o-", color=ORANGE, label="held-out loss")
     axis.set_xlabel("step")
-    axis.set_ylabel("nats per trained token")
+    axis.set_ylabel(f"nats per {per}")
     axis.grid(alpha=0.3)
     axis.legend(loc="upper right")
 
@@ -579,13 +581,14 @@ class LivePlot:
             train(model, data, config, on_record=plot)
 
     Give it to `on_record`: it takes records with step and loss and, where they are there,
-    eval_loss, lr, grad_norm, tokens and seconds. It redraws at most once in `interval` seconds and
-    once more at the end; outside Jupyter it only keeps the records. The last state names no
-    seconds, so that a saved notebook does not change with the machine's speed.
+    eval_loss, lr, grad_norm, tokens and seconds; `per` names what the loss is a mean over. It
+    redraws at most once in `interval` seconds and once more at the end; outside Jupyter it only
+    keeps the records. The last state names no seconds, so that a saved notebook does not change with the machine's speed.
     """
 
     total: int | None = None
     name: str = "training"
+    per: str = "trained token"
     interval: float = 1.0
     clock: Callable[[], float] = time.monotonic
     records: list[Record] = field(default_factory=list)
@@ -623,7 +626,7 @@ class LivePlot:
 
     def picture(self) -> Picture:
         """The curves as they stand."""
-        return plot_training(self.records, self.name)
+        return plot_training(self.records, self.name, self.per)
 
     def _draw(self, line: str) -> None:
         if not _in_jupyter():

@@ -368,6 +368,17 @@ def test_the_last_state_names_no_seconds(monkeypatch):
     assert picture._repr_png_() == plot_training(RECORDS)._repr_png_()
 
 
+def test_the_axis_names_what_the_loss_is_a_mean_over():
+    turns = LivePlot(per="turn")
+    for record in RECORDS:
+        turns(record)
+    labels = [axis.get_ylabel() for axis in turns.picture().figure.axes]
+    assert "nats per turn" in labels
+    assert "nats per trained token" in [
+        axis.get_ylabel() for axis in plot_training(RECORDS).figure.axes
+    ]
+
+
 def test_redraws_are_rare(monkeypatch):
     screen = Screen(monkeypatch)
     ticks = iter(range(1000))
