@@ -583,7 +583,8 @@ class LivePlot:
     Give it to `on_record`: it takes records with step and loss and, where they are there,
     eval_loss, lr, grad_norm, tokens and seconds; `per` names what the loss is a mean over. It
     redraws at most once in `interval` seconds and once more at the end; outside Jupyter it only
-    keeps the records. The last state names no seconds, so that a saved notebook does not change with the machine's speed.
+    keeps the records. The last state names no seconds, so that a saved notebook does not change
+    with the machine's speed.
     """
 
     total: int | None = None
