@@ -17,7 +17,7 @@ from functools import cache
 
 from course_lib.world.catalogue import Catalogue, Product
 from course_lib.world.corpus_language import CorpusError, Language, Sections, load_language
-from course_lib.world.dialogues import POLICIES
+from course_lib.world.dialogues import POLICIES, mistyped
 from course_lib.world.grammar import fill, sentence_case, slot_names
 from course_lib.world.wordings import SHARED, Piece, Wording, fill_pieces, trained_and_held_out
 from course_lib.world.wordings import Language as Wordings
@@ -149,7 +149,7 @@ class CorpusWriter:
         }
         self._deck: list[Product] = []
         counts = Counter(slot for product in catalogue.products for slot in product.facts)
-        self._products_with = {s: (n / len(catalogue.products)) ** 0.5 for s, n in counts.items()}
+        self._products_with = {s: n / len(catalogue.products) for s, n in counts.items()}
         self._policy_answers = _by_policy(language)
         self._slots = {p.full_name: self._product_slots(p) for p in catalogue.products}
         self._shapes: list[tuple[Callable[[], str], int]] = [
@@ -284,20 +284,30 @@ class CorpusWriter:
         by_section = self._asked_by_customers[intent]
         text = self.rng.choice([line for name in sections for line in by_section[name]])
         if product is None:
-            return text
+            return self._typed(text)
         short = not product.is_plural and self.rng.random() < 0.15
         name = product.name if short else product.full_name
         pieces = fill_pieces(text, {"product": Piece(name)}, product.is_plural)
         return self._typed("".join(piece.text for piece in pieces), product)
 
-    def _typed(self, question: str, product: Product) -> str:
-        """A question as people type it: now and then the name, or all of it, in small letters."""
+    def _typed(self, question: str, product: Product | None = None) -> str:
+        """A question as people type it: at times in small letters, at times with a typo."""
+        name = product.full_name if product else ""
+        if self.rng.random() < 0.15:
+            question = self._mistyped(question, name)
         lot = self.rng.random()
         if lot < 0.1 and not re.search(r"[.?!:]\s", question):
             return question.lower().rstrip(".?")
-        if lot < 0.22:
-            return question.replace(product.full_name, product.full_name.lower())
+        if name and lot < 0.22:
+            return question.replace(name, name.lower())
         return question
+
+    def _mistyped(self, question: str, name: str) -> str:
+        """With one typo, anywhere but in the product's name, in full or short."""
+        names = [re.escape(part) for part in (name, name.split()[0])] if name else ["(?!)"]
+        parts = re.split(f"({'|'.join(names)})", question)
+        pieces = [Piece(part, "product" if n % 2 else None) for n, part in enumerate(parts) if part]
+        return "".join(piece.text for piece in mistyped(pieces, self.rng))
 
     def _answer(self, product: Product, slot: str, how: str = "") -> str:
         how = how or self.rng.choices(("full", "short", "pronoun"), (6, 1, 3))[0]
@@ -418,12 +428,14 @@ class CorpusWriter:
         lines = [self._page_line("enquiry_openings")]
         for _ in range(self.rng.randint(2, 4)):
             product = self._next_product()
-            slots = self._asked_about(product, 2, 5)
             together = self.rng.choice((1, 2))  # how many facts the first question asks for
+            slots = self._asked_about(product, 2, 5)
+            slots = slots[:2] if together == 2 and self.rng.random() < 0.4 else slots
             lines.append(self._asked(product, slots[:together]))
             lines += [self._follow_up(product, slot) for slot in slots[together:]]
-            others = [p for p in self.catalogue.products if slots[-1] in p.facts]
-            lines.append(self._other_product(self.rng.choice(others), slots[-1]))
+            lines.append(
+                self._other_product(slots[:2] if together == len(slots) == 2 else slots[-1:])
+            )
             if self.rng.random() < 0.5:
                 lines.append(self._policy_question())
         return "\n".join(lines)
@@ -460,14 +472,17 @@ class CorpusWriter:
             asked = self._page_line("follow_ups", product, label=label)
         return f"Q: {asked}\nA: {self._answer(product, slot)}"
 
-    def _other_product(self, product: Product, slot: str) -> str:
+    def _other_product(self, slots: Sequence[str]) -> str:
+        """The same question, or both, for another product."""
+        others = [p for p in self.catalogue.products if all(slot in p.facts for slot in slots)]
+        product = self.rng.choice(others)
         if self.rng.random() < 0.4:
             intent = self.rng.choice(("other_product", "correct_product"))
             asked = self._customer_asks(intent, ("main",), product)
         else:
             lower = product.full_name.lower()
             asked = self._page_line("other_products", product, lower=lower)
-        return f"Q: {asked}\nA: {self._answer(product, slot, 'full')}"
+        return f"Q: {asked}\nA: {' '.join(self._facts_in_prose(product, slots, self._answer))}"
 
     def searches(self) -> str:
         """What people type into the search box, in small letters, and the answer to it."""
@@ -535,7 +550,7 @@ class CorpusWriter:
         """Notes of calls: what was asked, then which product was meant, then what was told."""
         lines = [self._page_line("call_openings")]
         for _ in range(self.rng.randint(3, 7)):
-            if self.rng.random() < 0.2:
+            if self.rng.random() < 0.3:
                 lines.append(self._policy_question())
                 continue
             product = self._next_product()

@@ -235,7 +235,7 @@ def _spell(pieces: list[Piece], mood: str, rng: random.Random) -> list[Piece]:
     if rng.random() < (0.75 if mood == "terse" else 0.05):
         pieces = _hurried(pieces)
     if rng.random() < (0.14 if mood in ("terse", "annoyed") else 0.07):
-        pieces = _mistyped(pieces, rng)
+        pieces = mistyped(pieces, rng)
     return pieces
 
 
@@ -252,7 +252,7 @@ def _lower_start(text: str) -> str:
     return text if first in ("I", "My") and len(text) > 40 else text[:1].lower() + text[1:]
 
 
-def _mistyped(pieces: list[Piece], rng: random.Random) -> list[Piece]:
+def mistyped(pieces: list[Piece], rng: random.Random) -> list[Piece]:
     """One typo in one longer word of the literal text: letters swapped, lost or doubled."""
     spots = [
         (index, position)
