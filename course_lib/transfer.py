@@ -13,22 +13,18 @@ from dataclasses import dataclass, replace
 from itertools import product as pairs_of
 from typing import Any
 
-import torch
-
-from course_lib.batching import pad_batch, truncate_all
-from course_lib.chat_format import Encoded, encode_all, known_tokens
+from course_lib.batching import truncate_all
+from course_lib.chat_format import encode_all, known_tokens
 from course_lib.dialogue import Dialogue, Entity, Message
 from course_lib.generation import context_length
 from course_lib.journey import RECIPE, tune
 from course_lib.metrics import FactQuestion, exact_facts, fact_questions, held_out_loss, states_fact
 from course_lib.models import (
-    base_model_name,
     from_scratch,
     load_base,
     prepare_for_chat,
-    without_dropout,
 )
-from course_lib.training import History, Record, TrainConfig, autocast_for
+from course_lib.training import History, Record, TrainConfig
 from course_lib.world.catalogue import Catalogue, Product
 
 STARTS = ("base", "random")
@@ -240,87 +236,6 @@ def first_step_below(history: History, loss: float, window: int = 5) -> tuple[in
 
 
 # ---- a head for labels
-
-
-class Classifier(torch.nn.Module):
-    """A body that reads a text's first 40 tokens, and a linear head on one of its output vectors.
-
-    `causal` bodies (decoders) give the vector of the last token, which alone has seen the whole
-    text; others (encoders) that of the first.
-    """
-
-    longest = 40  # what a turn wants is said early, and padding costs time
-
-    def __init__(
-        self, body: Any, tokenizer: Any, labels: Sequence[str], causal: bool, seed: int = 0
-    ) -> None:
-        super().__init__()
-        self.body, self.tokenizer, self.labels, self.causal = body, tokenizer, labels, causal
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.head = torch.nn.Linear(body.config.hidden_size, len(labels))
-
-    def forward(self, texts: Sequence[str]) -> torch.Tensor:
-        """(B, labels) logits."""
-        start = self.tokenizer.bos_token_id
-        rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        rows = [[start, *ids][: self.longest] for ids in rows]
-        rows = [Encoded(ids, [False] * len(ids)) for ids in rows]
-        batch = pad_batch(rows, start)  # a body without chat tokens has no row for the pad token
-        mask = batch["attention_mask"]
-        hidden = self.body(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
-        place = mask.sum(1) - 1 if self.causal else torch.zeros_like(mask[:, 0])
-        return self.head(hidden[torch.arange(len(rows)), place])
-
-    @torch.no_grad()
-    def guess(self, texts: Sequence[str]) -> list[str]:
-        """The likeliest label of each text."""
-        self.eval()
-        parts = [self(texts[at : at + 64]).argmax(-1) for at in range(0, len(texts), 64)]
-        return [self.labels[i] for part in parts for i in part.tolist()]
-
-
-def fit_classifier(
-    model: Classifier,
-    examples: Sequence[tuple[str, str]],
-    steps: int = 80,
-    rows: int = 32,
-    learning_rate: float = 5e-4,
-    seed: int = 0,
-) -> Classifier:
-    """Trains body and head on (text, label) pairs drawn at random; returns the model."""
-    autocast = autocast_for(model.body)
-    rng = random.Random(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
-    model.train()
-    for _ in range(steps):
-        texts, wanted = zip(*rng.sample(examples, rows), strict=True)
-        gold = torch.tensor([model.labels.index(label) for label in wanted])
-        with autocast:
-            logits = model(texts)
-        torch.nn.functional.cross_entropy(logits.float(), gold).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return model.eval()
-
-
-def small_encoder(tokenizer: Any, seed: int = 0) -> Any:
-    """BERT's architecture in the width and depth of the base model, with random weights."""
-    from transformers import AutoConfig, BertConfig, BertModel
-
-    base = AutoConfig.from_pretrained(base_model_name())
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=base.hidden_size,
-        num_hidden_layers=base.num_hidden_layers,
-        num_attention_heads=base.num_attention_heads,
-        intermediate_size=4 * base.hidden_size,
-        max_position_embeddings=base.max_position_embeddings,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = BertModel(config, add_pooling_layer=False)
-    return without_dropout(model).eval()
 
 
 def customer_turns(dialogues: Iterable[Dialogue]) -> list[tuple[str, str]]:

@@ -20,7 +20,6 @@ from course_lib.training import History
 from course_lib.transfer import (
     ASKED,
     GROUPS,
-    Classifier,
     Point,
     Share,
     by_size,
@@ -30,7 +29,6 @@ from course_lib.transfer import (
     fact_dialogue,
     final_loss,
     first_step_below,
-    fit_classifier,
     four_groups,
     invented_products,
     learning_curve,
@@ -180,52 +178,6 @@ def test_curves_by_size(tiny_starts, catalogue):
 
 
 # ---- a head for labels
-
-TURNS = [("Thank you!", "thanks"), ("My order, please.", "order"), ("Hello!", "hello")]
-
-
-def classifier(tokenizer, causal=True, seed=0):
-    labels = [label for _, label in TURNS]
-    return Classifier(tiny_gpt2().base_model, tokenizer, labels, causal, seed)
-
-
-@pytest.mark.parametrize(("causal", "moves"), [(True, True), (False, False)])
-def test_a_decoders_head_reads_the_last_token_an_encoders_the_first(tokenizer, causal, moves):
-    one, other = classifier(tokenizer, causal)(["Hello", "Hello!"]).tolist()
-    assert (one != pytest.approx(other, abs=1e-6)) is moves  # a causal body's first sees no more
-
-
-def test_padding_does_not_matter(tokenizer):
-    model = classifier(tokenizer).eval()
-    alone = model(["Thank you!"])[0].tolist()
-    beside = model(["Thank you!", "My order number is 1234567890."])[0].tolist()
-    assert alone == pytest.approx(beside, abs=1e-5)
-
-
-def test_a_body_without_chat_tokens_serves_too(tokenizer):
-    body = tiny_gpt2(vocabulary=known_tokens(tokenizer)).base_model
-    model = Classifier(body, tokenizer, ["a", "b"], causal=True)
-    assert model(["Hello!", "My order number is 1234567890."]).shape == (2, 2)
-
-
-def test_a_classifier_learns_and_is_seeded(tokenizer):
-    def fitted():
-        return fit_classifier(classifier(tokenizer), TURNS, steps=60, rows=3, learning_rate=5e-3)
-
-    texts = [text for text, _ in TURNS]
-    model = fitted()
-    assert model.guess(texts) == [label for _, label in TURNS]
-    assert model(texts).tolist() == fitted()(texts).tolist()
-
-
-def test_the_small_encoder_looks_both_ways(tokenizer):
-    torch = pytest.importorskip("torch")
-    model, same = (transfer.small_encoder(tokenizer, seed=1) for _ in range(2))
-    ids, other = torch.tensor([[5, 6, 7]]), torch.tensor([[5, 6, 8]])
-    with torch.no_grad():
-        first = model(input_ids=ids).last_hidden_state[0, 0]
-        assert not torch.allclose(first, model(input_ids=other).last_hidden_state[0, 0])
-        assert torch.equal(first, same(input_ids=ids).last_hidden_state[0, 0])
 
 
 def test_only_customers_turns_with_an_intent_count():
