@@ -192,89 +192,7 @@ def check_pad(answer: Callable[..., Any]) -> None:
     judge(answer, _pad, _PAD_CASES, _PAD_MISTAKES, _two_tables)
 
 
-# ---- 5.3 what a plain cut costs
-
-Replies = list[tuple[int, int]]
-
-
-def _fates(replies: Replies, whole: Callable[..., bool], lost: Callable[..., bool]) -> Any:
-    kept = sum(whole(start, end) for start, end in replies)
-    gone = sum(lost(start, end) and not whole(start, end) for start, end in replies)
-    return kept, len(replies) - kept - gone, gone
-
-
-def _after_cut(replies: Replies, limit: int) -> Any:
-    return _fates(replies, lambda a, b: b <= limit, lambda a, b: a >= limit)
-
-
-def _from_the_left(replies: Replies, limit: int) -> Any:
-    start = max(end for _, end in replies) - limit
-    return _fates(replies, lambda a, b: a >= start, lambda a, b: b <= start)
-
-
-_CUT_CASES: list[Case] = [
-    ([(4, 9), (14, 20), (26, 31)], 17),
-    ([(4, 9), (14, 20), (26, 31)], 20),
-    ([(4, 9), (14, 20), (26, 31)], 14),
-    ([(5, 10)], 64),
-    ([(2, 6), (8, 12), (15, 30), (33, 40), (44, 52)], 25),
-    ([(40, 60)], 32),
-]
-_CUT_MISTAKES: dict[str, Mistake] = {
-    "cut counted as whole": (
-        lambda r, n: _fates(r, lambda a, b: a < n, lambda a, b: a >= n),
-        "a reply that begins before the cut counts as whole for you. Its end is gone, and with it "
-        "the end token.",
-    ),
-    "cut counted as lost": (
-        lambda r, n: _fates(r, lambda a, b: b <= n, lambda a, b: b > n),
-        "a reply that is cut counts as lost for you. Its first part is still trained: that is the "
-        "harm, so count it by itself.",
-    ),
-    "end taken for a token": (
-        lambda r, n: _fates(r, lambda a, b: b < n, lambda a, b: a >= n),
-        "a reply that ends exactly at the cut is whole: `end` is the first position after it.",
-    ),
-    "start one too late": (
-        lambda r, n: _fates(r, lambda a, b: b <= n, lambda a, b: a > n),
-        "the positions that stay are 0 to limit - 1. A reply that starts at `limit` is lost.",
-    ),
-    "cut from the left": (
-        _from_the_left,
-        "you cut the beginning of the dialogue. This cut keeps the first `limit` tokens.",
-    ),
-    "lost ones first": (
-        lambda r, n: _after_cut(r, n)[::-1],
-        "the order is the other way round. Return (whole, cut, lost).",
-    ),
-}
-
-
-def _three(value: Any) -> tuple[int, ...]:
-    found = _ints(value)
-    if len(found) != 3:
-        raise Wrong(SHAPE, "return three integers: return whole, cut, lost.")
-    return found
-
-
-@exercise(
-    "5.3",
-    "What does a plain cut cost?",
-    answer_name="after_cut",
-    difficulty=2,
-    minutes=8,
-    hints=(
-        "the positions 0 to limit - 1 stay. Compare both ends of a reply with limit.",
-        "whole: end <= limit. Lost: start >= limit. What is neither, is cut.",
-        "whole = sum(end <= limit for start, end in replies), and cut is what remains.",
-    ),
-)
-def check_after_cut(answer: Callable[..., Any]) -> None:
-    """Judges after_cut(replies, limit) -> (whole, cut, lost) of the first `limit` tokens."""
-    judge(answer, _after_cut, _CUT_CASES, _CUT_MISTAKES, _three)
-
-
-# ---- 5.4 batches within a budget
+# ---- 5.3 batches within a budget
 
 Groups = tuple[tuple[int, ...], ...]
 
@@ -354,7 +272,7 @@ _BUDGET_MISTAKES: dict[str, Mistake] = {
 
 
 @exercise(
-    "5.4",
+    "5.3",
     "Batches within a budget",
     answer_name="budget_batches",
     difficulty=2,
@@ -370,7 +288,7 @@ def check_budget_batches(answer: Callable[..., Any]) -> None:
     judge(answer, _budgeted, _BUDGET_CASES, _BUDGET_MISTAKES, _rows)
 
 
-# ---- 5.5 who may look at whom
+# ---- 5.4 who may look at whom
 
 
 def _square(lengths: Ids, sees: Callable[[int, int, bool], bool]) -> Groups:
@@ -415,7 +333,7 @@ _LOOK_MISTAKES: dict[str, Mistake] = {
 
 
 @exercise(
-    "5.5",
+    "5.4",
     "Who may look at whom?",
     answer_name="may_look",
     difficulty=2,
@@ -431,7 +349,7 @@ def check_may_look(answer: Callable[..., Any]) -> None:
     judge(answer, _may_look, _LOOK_CASES, _LOOK_MISTAKES, _rows)
 
 
-# ---- 5.6 best fit
+# ---- 5.5 best fit
 
 
 def _fit(lengths: Ids, row_length: int, choose: Callable[..., Any], ordered: bool = True) -> Groups:
@@ -505,7 +423,7 @@ _FIT_MISTAKES: dict[str, Mistake] = {
 
 
 @exercise(
-    "5.6",
+    "5.5",
     "Best fit",
     answer_name="best_fit",
     difficulty=3,

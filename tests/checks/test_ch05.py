@@ -9,15 +9,13 @@ from course_lib.checks import ch05
 EXERCISES = {
     "5.1": (ch05._targets, ch05._TARGET_CASES, ch05._TARGET_MISTAKES),
     "5.2": (ch05._pad, ch05._PAD_CASES, ch05._PAD_MISTAKES),
-    "5.3": (ch05._after_cut, ch05._CUT_CASES, ch05._CUT_MISTAKES),
-    "5.4": (ch05._budgeted, ch05._BUDGET_CASES, ch05._BUDGET_MISTAKES),
-    "5.5": (ch05._may_look, ch05._LOOK_CASES, ch05._LOOK_MISTAKES),
-    "5.6": (ch05._best_fit, ch05._FIT_CASES, ch05._FIT_MISTAKES),
+    "5.3": (ch05._budgeted, ch05._BUDGET_CASES, ch05._BUDGET_MISTAKES),
+    "5.4": (ch05._may_look, ch05._LOOK_CASES, ch05._LOOK_MISTAKES),
+    "5.5": (ch05._best_fit, ch05._FIT_CASES, ch05._FIT_MISTAKES),
 }
 CHECKS = (
     ch05.check_targets,
     ch05.check_pad,
-    ch05.check_after_cut,
     ch05.check_budget_batches,
     ch05.check_may_look,
     ch05.check_best_fit,
@@ -52,19 +50,6 @@ def test_the_librarys_padding_passes():
         return batch["input_ids"], batch["attention_mask"]
 
     assert ch05.check_pad(answer).passed
-
-
-def test_the_librarys_cut_passes():
-    from course_lib.chat_format import Encoded
-    from course_lib.truncation import truncate_all
-
-    def answer(replies, limit):
-        end = max(b for _, b in replies)
-        mask = [any(a <= place < b for a, b in replies) for place in range(end)]
-        report = truncate_all([Encoded(list(range(end)), mask, "", replies)], limit, "right")[1]
-        return report.answers_whole, report.answers_cut, report.answers_lost
-
-    assert ch05.check_after_cut(answer).passed
 
 
 def test_the_librarys_packing_and_mask_pass():

@@ -101,55 +101,6 @@ def ids_alone(rows: Table, pad_id: int) -> Any:
 
 # ---- 5.3
 
-Replies = list[tuple[int, int]]
-
-
-def begun_is_whole(replies: Replies, limit: int) -> Any:
-    whole = sum(start < limit for start, _ in replies)
-    return whole, 0, len(replies) - whole
-
-
-def cut_is_lost(replies: Replies, limit: int) -> Any:
-    whole = sum(end <= limit for _, end in replies)
-    return whole, 0, len(replies) - whole
-
-
-def before_the_end(replies: Replies, limit: int) -> Any:
-    whole = sum(end < limit for _, end in replies)
-    lost = sum(start >= limit for start, _ in replies)
-    return whole, len(replies) - whole - lost, lost
-
-
-def after_the_start(replies: Replies, limit: int) -> Any:
-    whole = sum(end <= limit for _, end in replies)
-    lost = sum(start > limit for start, _ in replies)
-    return whole, len(replies) - whole - lost, lost
-
-
-def keeps_the_end(replies: Replies, limit: int) -> Any:
-    first = replies[-1][1] - limit
-    whole = sum(start >= first for start, _ in replies)
-    lost = sum(end <= first for _, end in replies)
-    return whole, len(replies) - whole - lost, lost
-
-
-def turned_round(replies: Replies, limit: int) -> Any:
-    whole = sum(end <= limit for _, end in replies)
-    lost = sum(start >= limit for start, _ in replies)
-    return lost, len(replies) - whole - lost, whole
-
-
-def in_tokens(replies: Replies, limit: int) -> Any:
-    kept = sum(max(0, min(end, limit) - start) for start, end in replies)
-    return kept, sum(end - start for start, end in replies) - kept, 0
-
-
-def whole_alone(replies: Replies, limit: int) -> Any:
-    return sum(end <= limit for _, end in replies)
-
-
-# ---- 5.4
-
 
 def cut_when(lengths: Ids, full: Any) -> Table:
     batches: Table = []
@@ -201,7 +152,7 @@ def their_sizes(lengths: Ids, budget: int) -> Any:
     return [len(rows) for rows in cut_when(lengths, lambda r: len(r) * max(r) > budget)]
 
 
-# ---- 5.5
+# ---- 5.4
 
 
 def grid(lengths: Ids, sees: Any) -> Table:
@@ -242,7 +193,7 @@ def a_number(lengths: Ids) -> int:
     return sum(size * (size + 1) // 2 for size in lengths)
 
 
-# ---- 5.6
+# ---- 5.5
 
 
 def fit(lengths: Ids, row_length: int, key: Any) -> Table:
@@ -321,16 +272,6 @@ CHAPTER_05: dict[str, list[tuple[Any, str]]] = {
         (ids_alone, "wrong shape"),
     ],
     "5.3": [
-        (begun_is_whole, "cut counted as whole"),
-        (cut_is_lost, "cut counted as lost"),
-        (before_the_end, "end taken for a token"),
-        (after_the_start, "start one too late"),
-        (keeps_the_end, "cut from the left"),
-        (turned_round, "lost ones first"),
-        (in_tokens, "differs"),
-        (whole_alone, "wrong shape"),
-    ],
-    "5.4": [
         (adds_up, "padding not counted"),
         (keeps_one_free, "budget never used up"),
         (by_the_last, "width of the last row"),
@@ -341,7 +282,7 @@ CHAPTER_05: dict[str, list[tuple[Any, str]]] = {
         (sorts_down, "differs"),
         (their_sizes, "wrong shape"),
     ],
-    "5.5": [
+    "5.4": [
         (causal, "neighbours seen"),
         (blocks, "looks ahead"),
         (strictly_before, "does not see itself"),
@@ -351,7 +292,7 @@ CHAPTER_05: dict[str, list[tuple[Any, str]]] = {
         (first_of_each, "differs"),
         (a_number, "wrong shape"),
     ],
-    "5.6": [
+    "5.5": [
         (the_first, "first fit"),
         (as_they_come, "not sorted"),
         (the_last_row, "last row only"),
