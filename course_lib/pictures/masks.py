@@ -177,6 +177,7 @@ def plot_steps(
         axis.set_title(label, fontsize=9, loc="left")
         if log:
             axis.set_yscale("symlog", linthresh=1e-6)
+            axis.set_yticks([0, 1e-3, 1], ["0", "0.001", "1"])
     axes[-1].set_xlabel(xlabel)
     figure.supylabel(ylabel, fontsize=9)
     return Picture(figure, f"{name}: {ylabel} by {xlabel}; {', '.join(series)}")
