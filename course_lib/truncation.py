@@ -175,21 +175,30 @@ def _answers(encoded: Encoded) -> list[tuple[int, int]]:
 
 
 def _pieces(dialogue: Encoded, max_length: int, cut: Strategy) -> list[Encoded]:
-    """The pieces with the places of their tokens instead of the ids: so losses can be counted."""
+    """What is left of it: the dialogue itself, or pieces with their tokens' places as ids.
+
+    Places instead of ids, so that what was cut can be counted.
+    """
+    if len(dialogue) <= max_length:
+        return [dialogue] if has_loss(dialogue) else []
     places = list(range(len(dialogue)))
-    whole = Encoded(places, dialogue.mask, dialogue.dialogue_id, dialogue.turns)
-    pieces = [whole] if len(dialogue) <= max_length else cut(whole, max_length)
+    pieces = cut(Encoded(places, dialogue.mask, dialogue.dialogue_id, dialogue.turns), max_length)
     return [piece for piece in pieces if has_loss(piece)]
 
 
 def _at(dialogue: Encoded, piece: Encoded) -> Encoded:
-    if len(piece) == len(dialogue):
+    if piece is dialogue:
         return dialogue
     ids = [dialogue.ids[place] for place in piece.ids]
     return Encoded(ids, piece.mask, piece.dialogue_id, piece.turns)
 
 
 def _count(report: Truncation, dialogue: Encoded, pieces: Sequence[Encoded]) -> None:
+    report.kept += bool(pieces)
+    report.pieces += len(pieces)
+    if pieces and pieces[0] is dialogue:
+        report.answers_whole += len(_answers(dialogue))
+        return
     trained = {place for piece in pieces for place in piece.trained_ids}
     for start, end in _answers(dialogue):
         places = [place for place in range(start, end) if dialogue.mask[place]]
@@ -200,8 +209,6 @@ def _count(report: Truncation, dialogue: Encoded, pieces: Sequence[Encoded]) -> 
     if not pieces:
         return
     here = {place for piece in pieces for place in piece.ids}
-    report.kept += 1
-    report.pieces += len(pieces)
     report.shortened += len(here) < len(dialogue)
     report.tokens_cut += len(dialogue) - len(here)
     report.trained_tokens_cut += sum(dialogue.mask) - len(trained)
