@@ -164,13 +164,13 @@ def _in_chunks(
     """Sum of the losses; each chunk's logits are dropped at once, and made again for backward."""
     if not config.chunk:
         return _sum(states, labels, weights, head, config)
-    total = states.new_zeros((), dtype=torch.float32)
+    parts = []
     for start in range(0, len(labels), config.chunk):
         part = slice(start, start + config.chunk)
         shares = None if weights is None else weights[part]
         inputs = (states[part], labels[part], shares, head, config)
-        total = total + checkpoint(_sum, *inputs, use_reentrant=False, preserve_rng_state=False)
-    return total
+        parts.append(checkpoint(_sum, *inputs, use_reentrant=False, preserve_rng_state=False))
+    return torch.stack(parts).sum()
 
 
 def _sum(
@@ -182,13 +182,11 @@ def _sum(
 ) -> torch.Tensor:
     """Sum over N tokens of the loss of (N, H) states against (N,) labels, each times its weight."""
     logits = head(states).float()  # (N, V)
-    reduction = "sum" if weights is None else "none"
     smoothing = config.label_smoothing
-    losses = F.cross_entropy(logits, labels, reduction=reduction, label_smoothing=smoothing)
+    losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
     if config.z_loss:
-        squares = logits.logsumexp(-1).square()
-        losses = losses + config.z_loss * (squares.sum() if weights is None else squares)
-    return losses if weights is None else losses @ weights
+        losses = losses + config.z_loss * logits.logsumexp(-1).square()
+    return losses.sum() if weights is None else (losses * weights).sum()
 
 
 def _states_and_head(model: Any, batch: Batch) -> tuple[torch.Tensor, Head]:

@@ -310,7 +310,7 @@ def test_chunks_change_nothing(prepared, chunk, by_dialogue):
 
 def test_chunks_keep_the_logits_out_of_memory():
     """Vocabulary of GPT-2, 256 trained tokens of 512: what the logits take, and what is left."""
-    model = tiny_gpt2(vocabulary=50_257)
+    model = tiny_gpt2(vocabulary=50_257, positions=130)
     torch.manual_seed(0)
     labels = ids = torch.randint(0, 50_257, (4, 129))
     labels = labels.clone()
