@@ -20,7 +20,7 @@ from course_lib.losses import (
 )
 from course_lib.models import prepare_for_chat
 from course_lib.peak_memory import peak_tensor_bytes
-from tests.losses import MUTANTS, assert_right, assert_same, gradients, logits_of
+from tests.losses import MUTANTS, assert_equal_loss, assert_right, assert_same, gradients, logits_of
 from tests.tiny import bpe_tokenizer, tiny_gpt2
 
 REPLIES = [
@@ -84,11 +84,9 @@ def test_equals_transformers(prepared):
     batch = pad_batch(encoded, pad)
     theirs = model(**batch).loss
     ours = lm_loss(model, batch)
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    assert_equal_loss(ours, theirs)
     logits = logits_of(model, batch)
-    torch.testing.assert_close(
-        token_cross_entropy(logits, batch["labels"]), theirs, atol=1e-6, rtol=0
-    )
+    assert_equal_loss(token_cross_entropy(logits, batch["labels"]), theirs)
     assert_same(gradients(model, [lm_loss(model, batch)]), gradients(model, [model(**batch).loss]))
 
 
@@ -105,7 +103,7 @@ def test_equals_the_loss_function_of_transformers(prepared, items):
         lm_loss(model, batch, items),
         lm_loss(model, batch, items, LossConfig(chunk=7)),
     ):
-        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+        assert_equal_loss(ours, theirs)
 
 
 @pytest.mark.parametrize("items", [None, 57])
@@ -128,7 +126,7 @@ def test_equals_trl(prepared, items, tmp_path):
     def theirs():
         return trainer.compute_loss(model, dict(batch), num_items_in_batch=number)
 
-    torch.testing.assert_close(lm_loss(model, batch, items), theirs(), atol=1e-6, rtol=0)
+    assert_equal_loss(lm_loss(model, batch, items), theirs())
     assert_same(gradients(model, [lm_loss(model, batch, items)]), gradients(model, [theirs()]))
 
 
@@ -184,11 +182,11 @@ def test_a_weighted_loss_is_the_mean_over_dialogues(prepared):
     model, encoded, pad = prepared
     batch = weighted(pad_batch(encoded, pad))
     means = torch.stack([lm_loss(model, pad_batch([e], pad)) for e in encoded])
-    torch.testing.assert_close(lm_loss(model, batch), means.mean(), atol=1e-6, rtol=0)
+    assert_equal_loss(lm_loss(model, batch), means.mean())
     assert normalizer(batch) == pytest.approx(3)
     logits = logits_of(model, batch)
     alone = token_cross_entropy(logits, batch["labels"], weights=batch["weights"])
-    torch.testing.assert_close(alone, means.mean(), atol=1e-6, rtol=0)
+    assert_equal_loss(alone, means.mean())
     assert abs(lm_loss(model, pad_batch(encoded, pad)) - means.mean()) > 1e-3  # per token: another
 
 
@@ -214,11 +212,11 @@ def test_equal_weights_change_nothing_and_a_weight_of_0_leaves_out(prepared):
     batch = pad_batch(encoded, pad)
     plain = lm_loss(model, batch)
     same = lm_loss(model, batch | {"weights": torch.full(batch["labels"].shape, 0.5)})
-    torch.testing.assert_close(same, plain, atol=1e-6, rtol=0)
+    assert_equal_loss(same, plain)
     only = torch.zeros(batch["labels"].shape)
     only[0] = 1.0
     first = lm_loss(model, pad_batch(encoded[:1], pad))
-    torch.testing.assert_close(lm_loss(model, batch | {"weights": only}), first, atol=1e-6, rtol=0)
+    assert_equal_loss(lm_loss(model, batch | {"weights": only}), first)
 
 
 def test_the_weight_stands_where_its_token_stands():
@@ -256,7 +254,7 @@ def test_label_smoothing_is_torchs_and_transformers(epsilon):
     smoother = LabelSmoother(epsilon=epsilon)
     by_theirs = smoother({"logits": logits}, labels, shift_labels=True)
     for other in (by_torch, by_hand, by_theirs):
-        torch.testing.assert_close(ours, other, atol=1e-6, rtol=0)
+        assert_equal_loss(ours, other)
 
 
 def test_label_smoothing_of_transformers_does_not_shift_unless_told():
@@ -304,7 +302,7 @@ def test_chunks_change_nothing(prepared, chunk, by_dialogue):
     settings = {"label_smoothing": 0.1, "z_loss": 1e-3}
     whole = lm_loss(model, batch, config=LossConfig(**settings))
     parts = lm_loss(model, batch, config=LossConfig(**settings, chunk=chunk))
-    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=0)
+    assert_equal_loss(parts, whole)
     assert_same(gradients(model, [parts]), gradients(model, [whole]), atol=1e-6)
 
 
@@ -371,7 +369,7 @@ def test_changed_logits_are_not_forgotten(name, extra):
     batch = {"input_ids": ids, "labels": ids}
     theirs = model(**batch).loss
     for config in (LossConfig(), LossConfig(chunk=3)):
-        torch.testing.assert_close(lm_loss(model, batch, config=config), theirs, atol=1e-6, rtol=0)
+        assert_equal_loss(lm_loss(model, batch, config=config), theirs)
     logits, _ = trained_logits(model, batch)
     torch.testing.assert_close(logits, model(ids).logits[:, :-1].flatten(0, 1))
     if extra:  # the mutant: the output layer alone
@@ -389,7 +387,7 @@ def test_a_model_with_adapters_is_read_through_them():
     lora = peft.LoraConfig(target_modules=["c_attn"], init_lora_weights=False, fan_in_fan_out=True)
     adapted = peft.get_peft_model(model, lora).eval()
     ours, theirs = lm_loss(adapted, batch), adapted(**batch).loss
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    assert_equal_loss(ours, theirs)
     assert abs(ours - before) > 1e-4
     assert_same(
         gradients(adapted, [lm_loss(adapted, batch)]), gradients(adapted, [adapted(**batch).loss])

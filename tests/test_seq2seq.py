@@ -20,7 +20,7 @@ from course_lib.seq2seq import (
     start_id,
 )
 from course_lib.training import TrainConfig, train
-from tests.losses import assert_same, gradients
+from tests.losses import assert_equal_loss, assert_same, gradients
 from tests.tiny import tiny_gpt2
 
 
@@ -145,7 +145,7 @@ def test_the_loss_is_the_models_own(encoder_decoder, batch, chunk):
     theirs = encoder_decoder(**given).loss
     config = LossConfig(chunk=chunk)
     ours = lm_loss(encoder_decoder, batch, config=config)
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    assert_equal_loss(ours, theirs)
     assert_same(
         gradients(encoder_decoder, [lm_loss(encoder_decoder, batch, config=config)]),
         gradients(encoder_decoder, [encoder_decoder(**given).loss]),
@@ -241,7 +241,7 @@ def test_the_small_model_is_prepared_for_chat(tokenizer):
 def test_a_decoder_only_batch_still_shifts(encoded):
     model, _ = prepare_for_chat(tiny_gpt2(), _fresh())
     batch = pad_batch(encoded, 0)
-    torch.testing.assert_close(lm_loss(model, batch), model(**batch).loss, atol=1e-6, rtol=0)
+    assert_equal_loss(lm_loss(model, batch), model(**batch).loss)
 
 
 def _fresh():
