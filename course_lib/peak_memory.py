@@ -10,6 +10,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from course_lib.batching import IGNORE
+from course_lib.losses import LossConfig, lm_loss, token_cross_entropy
+
 
 def peak_tensor_bytes(work: Callable[[], Any]) -> int:
     """The most bytes that tensors made by `work()` held at one time, forward and backward.
@@ -21,6 +24,38 @@ def peak_tensor_bytes(work: Callable[[], Any]) -> int:
         outcome = work()
     del outcome
     return ledger.peak
+
+
+def logit_peaks(
+    vocabulary: int = 50_257, hidden: int = 192, chunk: int = 32, seed: int = 0
+) -> dict[str, int]:
+    """Peak bytes of a step of a one-layer GPT-2 on 512 positions, half of them trained, three ways.
+
+    With the logits of all positions, of the trained ones only, and in chunks of trained ones.
+    """
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = GPT2Config(
+            vocab_size=vocabulary, n_positions=129, n_embd=hidden, n_layer=1, n_head=3
+        )
+        model = GPT2LMHeadModel(config).eval()
+        ids = torch.randint(0, vocabulary, (4, 129))
+    labels = ids.clone()
+    labels[:, :65] = IGNORE
+    batch = {"input_ids": ids, "labels": labels}
+    ways = {
+        "all positions": lambda: token_cross_entropy(model(ids).logits, labels),
+        "trained only": lambda: lm_loss(model, batch),
+        f"chunks of {chunk}": lambda: lm_loss(model, batch, config=LossConfig(chunk=chunk)),
+    }
+    return {name: _peak_of_a_step(model, loss) for name, loss in ways.items()}
+
+
+def _peak_of_a_step(model: Any, loss: Callable[[], torch.Tensor]) -> int:
+    model.zero_grad(set_to_none=True)
+    return peak_tensor_bytes(lambda: loss().backward())
 
 
 class _Ledger(TorchDispatchMode):

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from course_lib.batching import IGNORE, Batch
-from course_lib.chat_format import ROLE_TOKENS, Encoded
+from course_lib.chat_format import ROLE_TOKENS, Encoded, prompt_ids
 from course_lib.losses import count_trained, lm_loss
 from course_lib.models import base_model_name, without_dropout
 
@@ -171,12 +171,16 @@ def pair_loss(
 
 @torch.no_grad()
 def seq2seq_replies(
-    model: Any, tokenizer: Any, histories: Sequence[Sequence[int]], max_new_tokens: int = 64
+    model: Any,
+    tokenizer: Any,
+    histories: Sequence[Sequence[dict[str, Any]]],
+    max_new_tokens: int = 64,
 ) -> list[str]:
-    """Greedy replies to histories of token ids, without special tokens."""
+    """Greedy replies to histories of messages; the encoder reads the prompt of `chat_format`."""
     model.eval()
-    ids = _filled(histories, tokenizer.pad_token_id).to(model.device)
-    mask = _filled([[1] * len(history) for history in histories], 0).to(model.device)
+    prompts = [prompt_ids(history, tokenizer) for history in histories]
+    ids = _filled(prompts, tokenizer.pad_token_id).to(model.device)
+    mask = _filled([[1] * len(prompt) for prompt in prompts], 0).to(model.device)
     out = model.generate(
         input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False
     )

@@ -19,7 +19,7 @@ from course_lib.losses import (
     trained_logits,
 )
 from course_lib.models import prepare_for_chat
-from course_lib.peak_memory import peak_tensor_bytes
+from course_lib.peak_memory import logit_peaks
 from tests.losses import MUTANTS, assert_equal_loss, assert_right, assert_same, gradients, logits_of
 from tests.tiny import bpe_tokenizer, tiny_gpt2
 
@@ -308,25 +308,12 @@ def test_chunks_change_nothing(prepared, chunk, by_dialogue):
 
 def test_chunks_keep_the_logits_out_of_memory():
     """Vocabulary of GPT-2, 256 trained tokens of 512: what the logits take, and what is left."""
-    model = tiny_gpt2(vocabulary=50_257, positions=130)
-    torch.manual_seed(0)
-    labels = ids = torch.randint(0, 50_257, (4, 129))
-    labels = labels.clone()
-    labels[:, :65] = IGNORE
-    batch = {"input_ids": ids, "labels": labels}
     row = 50_257 * 4  # bytes of one token's logits
-    peaks = {}
-    for name, loss in {
-        "full": lambda: model(**batch).loss,
-        "trained": lambda: lm_loss(model, batch),
-        "chunks": lambda: lm_loss(model, batch, config=LossConfig(chunk=16)),
-    }.items():
-        model.zero_grad(set_to_none=True)
-        peaks[name] = peak_tensor_bytes(lambda loss=loss: loss().backward())
-    weights = 2 * sum(p.numel() * 4 for p in model.parameters())  # the gradients, one part added
-    assert peaks["full"] > 2 * 512 * row
-    assert 2 * 256 * row < peaks["trained"] < 0.6 * peaks["full"]
-    assert peaks["chunks"] < 16 * 4 * row + weights + 20e6 < 0.5 * peaks["trained"]
+    full, trained, chunks = logit_peaks(chunk=16).values()
+    gradients = 2 * 50_257 * 192 * 4  # of the embedding table: so far, and one part to be added
+    assert full > 2 * 512 * row
+    assert 2 * 256 * row < trained < 0.6 * full
+    assert chunks < gradients + 16 * 4 * row + 20e6 < trained
 
 
 # ---- other heads

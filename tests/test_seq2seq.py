@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_lib.batching import IGNORE, pad_batch, truncate
-from course_lib.chat_format import END, encode_all, trained_text
+from course_lib.chat_format import END, encode_all, prompt_ids, trained_text
 from course_lib.losses import LossConfig, count_trained, lm_loss, normalizer, trained_logits
 from course_lib.models import prepare_for_chat
 from course_lib.seq2seq import (
@@ -209,7 +209,7 @@ def test_an_epoch_has_every_pair_once_in_an_order_of_its_own(data, pairs):
     assert [b["labels"].tolist() for b in data.epoch(0, start=2)] == epochs[0][2:]
 
 
-def test_it_learns_the_toy_replies(data, pairs, tokenizer):
+def test_it_learns_the_toy_replies(data, pairs, tokenizer, three_dialogues):
     model = small_encoder_decoder(tokenizer, layers=1)
     settings = (tokenizer.pad_token_id, start_id(tokenizer))
     before = pair_loss(model, pairs, *settings)
@@ -217,8 +217,10 @@ def test_it_learns_the_toy_replies(data, pairs, tokenizer):
     train(model, data, config)
     after = pair_loss(model, pairs, *settings, pairs_per_batch=3)
     assert after < 0.1 < 3 < before
-    replies = seq2seq_replies(model, tokenizer, [pair.history for pair in pairs], 40)
-    assert replies[0] == "It is two years." and replies[4] == "You are welcome."
+    histories = [three_dialogues[0].to_messages()[:2], three_dialogues[2].to_messages()[:1]]
+    assert [prompt_ids(h, tokenizer) for h in histories] == [pairs[0].history, pairs[4].history]
+    replies = seq2seq_replies(model, tokenizer, histories, 40)
+    assert replies == ["It is two years.", "You are welcome."]
 
 
 def test_held_out_pairs_are_summed_before_the_division(pairs, tokenizer):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from course_lib.plots import BLUE, GREY, ORANGE, Picture, View
+from course_lib.plots import BLUE, GREY, ORANGE, Picture, View, plot_bars
 
 _COLOURS = (BLUE, ORANGE, "#2d7a3d", "#7b5ea7", GREY)
 _FULL = 6.0  # nats at which a cell is as dark as it gets
@@ -33,6 +34,14 @@ def alignment(reads: Sequence[str], predicts: Sequence[str], losses: Sequence[fl
         if label
     ]
     return View(page, "\n".join(lines))
+
+
+def alignment_of(tokenizer: Any, reads: Any, predicts: Any, losses: Any) -> View:
+    """As `alignment`, from (T,) tensors of ids, labels (-100: no loss) and nats, up to the last."""
+    last = max((place for place, label in enumerate(predicts.tolist()) if label != -100), default=0)
+    labels = [tokenizer.decode([i]) if i != -100 else "" for i in predicts[: last + 1].tolist()]
+    tokens = [tokenizer.decode([i]) for i in reads[: last + 1].tolist()]
+    return alignment(tokens, labels, losses[: last + 1].tolist())
 
 
 def _row(name: str, cells: Iterable[tuple[str, str]]) -> str:
@@ -77,6 +86,26 @@ def plot_shares_of_loss(
     axis.grid(alpha=0.3)
     axis.legend()
     return Picture(figure, f"{name}: cumulated weight, {' and '.join(weights)}")
+
+
+def plot_token_weights(counts: Sequence[int], name: str = "micro-batches") -> Picture:
+    """What one token of each micro-batch weighs in a mean of means, and over the whole step.
+
+    `counts` are the micro-batches' trained tokens; the weights are drawn in thousandths.
+    """
+    total, steps = sum(counts), len(counts)
+    bars = {
+        f"{number}: {count}": {
+            "mean of means": 1000 / steps / count,
+            "over the step": 1000 / total,
+        }
+        for number, count in enumerate(counts, 1)
+    }
+    picture = plot_bars(bars, "weight of one token × 1,000", name)
+    axis = picture.figure.axes[0]
+    axis.set_xlabel("micro-batch: its trained tokens")
+    axis.tick_params(axis="x", labelsize=8)
+    return picture
 
 
 def cumulated(values: Sequence[float]) -> list[float]:

@@ -12,9 +12,11 @@ pytest.importorskip("matplotlib")
 
 from course_lib.pictures.loss import (
     alignment,
+    alignment_of,
     cumulated,
     plot_shares_of_loss,
     plot_smoothing,
+    plot_token_weights,
     smoothed_loss,
 )
 
@@ -31,6 +33,24 @@ def test_the_alignment_is_escaped_and_shaded():
 def test_the_alignment_needs_three_of_a_length():
     with pytest.raises(ValueError, match="2 tokens, 1 labels, 2 losses"):
         alignment(["a", "b"], ["b"], [0.0, 1.0])
+
+
+def test_the_alignment_of_ids_ends_with_the_last_label(tokenizer):
+    ids = torch.tensor(tokenizer("Hello, you", add_special_tokens=False)["input_ids"])
+    labels = torch.full_like(ids, -100)
+    labels[:2] = ids[1:3]
+    view = alignment_of(tokenizer, ids, labels, torch.full(ids.shape, 2.0))
+    wanted = [tokenizer.decode([i]) for i in ids[:3]]
+    assert repr(view) == (
+        f"{wanted[0]!r} -> {wanted[1]!r}: 2.0\n{wanted[1]!r} -> {wanted[2]!r}: 2.0"
+    )
+
+
+def test_what_a_token_weighs():
+    picture = plot_token_weights([10, 30])
+    heights = sorted(round(p.get_height(), 3) for p in picture.figure.axes[0].patches)
+    assert heights == [round(500 / 30, 3), 25.0, 25.0, 50.0]
+    assert picture._repr_png_() == plot_token_weights([10, 30])._repr_png_()
 
 
 def test_shares_of_the_weight():
