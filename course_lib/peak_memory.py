@@ -29,7 +29,7 @@ def peak_tensor_bytes(work: Callable[[], Any]) -> int:
 def logit_peaks(
     vocabulary: int = 50_257, hidden: int = 192, chunk: int = 32, seed: int = 0
 ) -> dict[str, int]:
-    """Peak bytes of a step of a one-layer GPT-2 on 512 positions, half of them trained, three ways.
+    """Peak bytes of a step of a one-layer GPT-2 on 1,024 positions, half of them trained, three ways.
 
     With the logits of all positions, of the trained ones only, and in chunks of trained ones.
     """
@@ -38,12 +38,12 @@ def logit_peaks(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = GPT2Config(
-            vocab_size=vocabulary, n_positions=129, n_embd=hidden, n_layer=1, n_head=3
+            vocab_size=vocabulary, n_positions=257, n_embd=hidden, n_layer=1, n_head=3
         )
         model = GPT2LMHeadModel(config).eval()
-        ids = torch.randint(0, vocabulary, (4, 129))
+        ids = torch.randint(0, vocabulary, (4, 257))
     labels = ids.clone()
-    labels[:, :65] = IGNORE
+    labels[:, :129] = IGNORE
     batch = {"input_ids": ids, "labels": labels}
     ways = {
         "all positions": lambda: token_cross_entropy(model(ids).logits, labels),
