@@ -427,3 +427,21 @@ def test_a_held_out_loss_is_no_mean_over_batches():
     assert held_out_loss(model, rows, 0, rows_per_batch=1)["eval_loss"] == pytest.approx(whole)
     means = [lm_loss(model, pad_batch([row], 0)).item() for row in rows]
     assert abs(sum(means) / 2 - whole) > 1e-4
+
+
+def other_devices():
+    found = ["cuda"] if torch.cuda.is_available() else []
+    return found + (["mps"] if torch.backends.mps.is_available() else [])
+
+
+@pytest.mark.parametrize("config", [LossConfig(), LossConfig(0.1, 1e-3, 5)])
+def test_another_device_gives_the_loss_of_the_cpu(prepared, config):
+    """Where there is one: a backend once gave 19.9 for a loss of 3.8."""
+    if not other_devices():
+        pytest.skip("this machine has neither CUDA nor MPS")
+    model, encoded, pad = prepared
+    batch = weighted(pad_batch(encoded, pad))
+    here = lm_loss(model, batch, config=config).item()
+    for device in other_devices():
+        there = {name: tensor.to(device) for name, tensor in batch.items()}
+        assert lm_loss(model.to(device), there, config=config).item() == pytest.approx(here, 1e-3)
