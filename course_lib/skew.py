@@ -5,9 +5,15 @@ The course's own prompt comes from `chat_format.prompt_ids`. These stand beside 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from course_lib.batching import IGNORE, pad_batch
 from course_lib.chat_format import END, ROLE_TOKENS, Encoded, as_plain_text, encode
 from course_lib.dialogue import Dialogue, DialogueError, Message
 
@@ -50,6 +56,17 @@ def skewed_prompt(messages: Sequence[Message], tokenizer: Any, name: str) -> lis
     return ids
 
 
+def that_begins_itself(tokenizer: Any) -> Any:
+    """A copy that puts the token of the beginning before every text, as Llama's kind does."""
+    from tokenizers.processors import TemplateProcessing
+
+    eager, bos = copy.deepcopy(tokenizer), tokenizer.bos_token
+    eager.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos_token_id)]
+    )
+    return eager
+
+
 def behind_prompts(dialogues: Sequence[Dialogue], tokenizer: Any, name: str) -> list[Encoded]:
     """The last reply of each dialogue behind a prompt of that kind; only the reply is trained.
 
@@ -67,3 +84,24 @@ def _behind(dialogue: Dialogue, tokenizer: Any, name: str) -> Encoded:
     reply = whole.ids[start + 1 : end]
     prompt = skewed_prompt(history, tokenizer, name)
     return Encoded(prompt + reply, [False] * len(prompt) + [True] * len(reply), dialogue.id)
+
+
+@torch.no_grad()
+def reply_losses(
+    model: Any, rows: Sequence[Encoded], pad_id: int, rows_per_batch: int = 16
+) -> np.ndarray:
+    """(D, 2): for each row the nats on its trained tokens, and how many they are."""
+    model.eval()
+    found = []
+    for start in range(0, len(rows), rows_per_batch):
+        batch = pad_batch(rows[start : start + rows_per_batch], pad_id)
+        labels = batch.pop("labels")[:, 1:].to(model.device)
+        logits = model(**{name: t.to(model.device) for name, t in batch.items()}).logits[:, :-1]
+        nats = F.cross_entropy(logits.transpose(1, 2).float(), labels, reduction="none")
+        found.append(torch.stack([nats.sum(1), (labels != IGNORE).sum(1)], dim=1))
+    return torch.cat(found).cpu().numpy()
+
+
+def per_token(sums: np.ndarray) -> np.ndarray:
+    """(…, 2) -> (…): nats per trained token, as `annotation.scores.bootstrap` takes a measure."""
+    return np.asarray(sums[..., 0] / sums[..., 1])

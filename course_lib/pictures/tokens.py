@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from course_lib.chat_format import Encoded
-from course_lib.plots import View, _token
+from course_lib.plots import View, _token, side_by_side
 
 _CUTS = ("#cfe2f3", "#fde3a7", "#d5e8d4", "#f8cecc", "#e1d5e7")
 _ROLES = {"system": "#e1d5e7", "user": "#cfe2f3", "assistant": "#bfe3c0", "tool": "#fde3a7"}
@@ -33,6 +33,13 @@ def cut_strip(pieces: Sequence[str]) -> View:
     shown = [piece.replace(" ", "·") for piece in pieces]
     spans = (_token(piece, _CUTS[n % len(_CUTS)]) for n, piece in enumerate(shown))
     return View(f'<div style="line-height: 2">{"".join(spans)}</div>', "|".join(shown))
+
+
+def cut_table(rows: Mapping[Any, tuple[str, Any]]) -> View:
+    """For each name its text as its tokenizer cuts it: {name: (text, tokenizer)}."""
+    cuts = {name: pieces_of(*row) for name, row in rows.items()}
+    table = [[name, len(cut), cut_strip(cut)] for name, cut in cuts.items()]
+    return side_by_side(table, ["", "tokens", "cut"])
 
 
 def role_strip(encoded: Encoded, tokenizer: Any) -> View:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from course_lib.chat_format import encode, prepare_tokenizer
-from course_lib.pictures.tokens import cut_strip, pieces_of, role_strip
+from course_lib.pictures.tokens import cut_strip, cut_table, pieces_of, role_strip
 from tests.kinds import KINDS
 from tests.tiny import toy_dialogues
 
@@ -30,6 +30,12 @@ def test_cuts_are_marked_and_spaces_seen():
     view = cut_strip([" kettle", "s"])
     assert repr(view) == "·kettle|s"
     assert view.page.count("<code") == 2 and "·kettle" in view.page
+
+
+def test_a_table_counts_the_tokens_of_each_text():
+    tokenizer = KINDS["ours"]()
+    words = repr(cut_table({"one": (" kettle", tokenizer), "two": ("Hi\n", tokenizer)}))
+    assert words.startswith(": one\ntokens: 1\ncut: ·kettle") and ": two" in words
 
 
 def test_roles_control_tokens_and_mask_show():
