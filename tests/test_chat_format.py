@@ -506,6 +506,19 @@ def test_own_template_learns_to_stop_and_pads_with_another_token():
     assert known_tokens(padless) == len(padless) - 1
 
 
+def test_own_template_serves_model_and_chat_as_well():
+    from course_lib.generation import generate
+    from course_lib.models import prepare_for_chat
+
+    tokenizer = own("llama3")
+    known = len(tokenizer)
+    model, tokenizer = prepare_for_chat(tiny_gpt2(vocabulary=known), tokenizer)
+    assert format_of(tokenizer) == "own" and len(tokenizer) == known
+    assert model.config.eos_token_id == tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    history = toy_dialogues()[0].to_messages()[:2]
+    assert isinstance(generate(model, tokenizer, [history], max_new_tokens=3)[0], str)
+
+
 def test_own_template_is_kept_when_prepared_again(tmp_path):
     from transformers import AutoTokenizer
 

@@ -45,8 +45,7 @@ def cut_table(rows: Mapping[Any, tuple[str, Any]]) -> View:
 def role_strip(encoded: Encoded, tokenizer: Any) -> View:
     """A rendered dialogue, each turn in its role's colour, control tokens grey, trained underlined.
 
-    Control tokens are those of one special token; in the text form they stand between ‹ and ›, and
-    a trained token is followed by "_".
+    In the text form control tokens stand between ‹ and ›, and a trained token is followed by "_".
     """
     colours = _colours(encoded, tokenizer)
     texts = [tokenizer.decode([token]) for token in encoded.ids]
