@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 
 from course_lib.checks.judging import agree
-from tests.checks import test_ch01, test_ch02, test_ch03, test_ch05, test_ch06
+from tests.checks import test_ch01, test_ch02, test_ch03, test_ch04, test_ch05, test_ch06
 from tests.checks.wrong_answers import WRONG_ANSWERS
 
-EXERCISES = test_ch01.EXERCISES | test_ch02.EXERCISES | test_ch03.EXERCISES
-EXERCISES |= test_ch05.EXERCISES
-EXERCISES |= test_ch06.EXERCISES
+CHAPTERS = (
+    test_ch01,
+    test_ch02,
+    test_ch03,
+    test_ch04,
+    test_ch05,
+    test_ch06,
+)
+EXERCISES = {
+    number: exercise for chapter in CHAPTERS for number, exercise in chapter.EXERCISES.items()
+}
 
 
 @pytest.mark.parametrize("number", EXERCISES)

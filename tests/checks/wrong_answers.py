@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tests.checks.wrong_answers_03 import CHAPTER_03
+from tests.checks.wrong_answers_04 import CHAPTER_04
 from tests.checks.wrong_answers_05 import CHAPTER_05
 from tests.checks.wrong_answers_06 import CHAPTER_06
 
@@ -713,6 +714,5 @@ WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
         WrongAnswer(always_perfect, "differs"),
     ],
 }
-WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_03.items()}
-WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_05.items()}
-WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_06.items()}
+for chapter in (CHAPTER_03, CHAPTER_04, CHAPTER_05, CHAPTER_06):
+    WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in chapter.items()}
