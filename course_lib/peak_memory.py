@@ -29,9 +29,10 @@ def peak_tensor_bytes(work: Callable[[], Any]) -> int:
 def logit_peaks(
     vocabulary: int = 50_257, hidden: int = 192, chunk: int = 32, seed: int = 0
 ) -> dict[str, int]:
-    """Peak bytes of a step of a one-layer GPT-2 on 1,024 positions, half of them trained, three ways.
+    """Peak bytes of a training step of a one-layer GPT-2, measured three ways.
 
-    With the logits of all positions, of the trained ones only, and in chunks of trained ones.
+    The batch has 1,024 positions, half of them trained. Logits of all positions, of the trained
+    ones only, and in chunks of trained ones.
     """
     from transformers import GPT2Config, GPT2LMHeadModel
 
