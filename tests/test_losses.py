@@ -312,7 +312,7 @@ def test_chunks_keep_the_logits_out_of_memory():
     full, trained, chunks = logit_peaks(chunk=16).values()
     gradients = 3 * 50_257 * 192 * 4  # of the embedding, of the output layer, and one chunk's
     assert full > 2 * 1024 * row
-    assert 2 * 512 * row < trained < 0.6 * full
+    assert 2 * 512 * row < trained < 0.7 * full
     assert chunks < gradients + 16 * 4 * row + 10e6 < 0.6 * trained
 
 
