@@ -310,10 +310,10 @@ def test_chunks_keep_the_logits_out_of_memory():
     """Vocabulary of GPT-2, 512 trained tokens of 1,024: what the logits take, and what is left."""
     row = 50_257 * 4  # bytes of one token's logits
     full, trained, chunks = logit_peaks(chunk=16).values()
-    gradients = 3 * 50_257 * 192 * 4  # of the embedding, of the output layer, and one chunk's
+    gradients = 2 * 50_257 * 192 * 4  # of the embedding table: so far, and a part to be added
     assert full > 2 * 1024 * row
-    assert 2 * 512 * row < trained < 0.6 * full
-    assert chunks < gradients + 16 * 4 * row + 10e6 < 0.6 * trained
+    assert 2 * 512 * row < trained < 0.7 * full
+    assert gradients < chunks < 0.5 * trained
 
 
 # ---- other heads
