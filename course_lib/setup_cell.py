@@ -101,9 +101,10 @@ def set_environment(environment: os._Environ[str] | dict[str, str]) -> None:
 
 
 def requirements(root: Path = ROOT) -> list[str]:
-    """What course_lib needs at run time, as pyproject.toml states it."""
+    """What the chapters need: course_lib's own dependencies, and the libraries set beside it."""
     with open(root / "pyproject.toml", "rb") as file:
-        needed: list[str] = tomllib.load(file)["project"]["dependencies"]
+        project = tomllib.load(file)["project"]
+    needed: list[str] = project["dependencies"] + project["optional-dependencies"]["compare"]
     return needed
 
 
