@@ -1,7 +1,8 @@
 """Runs for the kill test: one process that loads torch once and forks a training for each line.
 
-Reads a checkpoint's path from its input, answers with the child's process id, and, when the child
-is gone, with its exit status. A run that ends writes its losses and a hash of its weights.
+Reads a checkpoint's path from its input and answers with the child's process id; reads another line
+and answers, when the child is gone, with its exit status. Until that line the id is the child's,
+dead or alive. A run that ends writes its losses and a hash of its weights.
 """
 
 from __future__ import annotations
@@ -58,14 +59,15 @@ def serve() -> None:
     torch.set_num_threads(1)  # no thread pool, which a fork would not inherit
     model, data, config = make_run()
     print("ready", flush=True)
-    for line in sys.stdin:
-        path = Path(line.strip())
+    while line := sys.stdin.readline().strip():
+        path = Path(line)
         child = os.fork()
         if child == 0:
             settings = {name: getattr(config, name) for name in config.__slots__}
             finish(model, data, TrainConfig(**{**settings, "checkpoint": str(path)}), _result(path))
             os._exit(0)
         print(child, flush=True)
+        sys.stdin.readline()
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 

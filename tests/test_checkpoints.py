@@ -126,16 +126,19 @@ class Server:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
+    def ask(self, line: str) -> int:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return int(self.answer())
+
     def run(self, path: Path, kill_after: float | None = None) -> int:
         """Trains from the checkpoint at `path` on; returns 0, or -9 when it was killed."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{path}\n")
-        self.process.stdin.flush()
-        child = int(self.answer())
+        child = self.ask(str(path))
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)  # not yet waited for, so the id is still the child's
-        return int(self.answer())
+            os.kill(child, signal.SIGKILL)
+        return self.ask("wait for it")
 
 
 @pytest.mark.slow
