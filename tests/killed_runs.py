@@ -28,7 +28,7 @@ def make_run():
     encoded = encode_all(toy_dialogues() * 6, tokenizer)
     data = PackedDialogues(encoded, tokenizer.pad_token_id, 96, rows_per_batch=2)
     config = TrainConfig(
-        max_steps=24,
+        max_steps=16,
         warmup_steps=2,
         learning_rate=3e-3,
         accumulation=2,

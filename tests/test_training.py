@@ -570,17 +570,26 @@ def test_half_a_step_is_never_saved(three_dialogues, tmp_path, monkeypatch):
 # ---- evaluation, records
 
 
-def test_evaluation_runs_without_dropout_and_training_goes_on_with_it(ready):
-    model, data, _ = ready
-    modes = []
+def modes_of(model, data) -> list[bool]:
+    """Whether the model was in training mode at each callback and evaluation of six steps."""
+    modes: list[bool] = []
 
-    def look(model):
+    def look(model) -> dict[str, float]:
         modes.append(model.training)
         return {}
 
     config = replace(FAST, eval_every=3, max_steps=6)
     train(model, data, config, look, lambda record: modes.append(model.training))
-    assert modes == [True, True, False, True, True, True, False, True]
+    return modes
+
+
+def test_evaluation_runs_without_dropout_and_training_goes_on_with_it(ready):
+    assert modes_of(*ready[:2]) == [True, True, False, True, True, True, False, True]
+
+
+def test_dropout_in_evaluation_is_noticed(ready, monkeypatch):
+    monkeypatch.setattr(training, "_evaluated", lambda evaluate, model: evaluate(model))
+    assert False not in modes_of(*ready[:2])
 
 
 def test_records_reach_callback_and_log(ready, tmp_path):
