@@ -122,7 +122,12 @@ def sft_losses(dialogues, tokenizer, folder: Path, **settings) -> list[float]:
         model=prepare_for_chat(tiny_gpt2(), tokenizer)[0],
         args=SFTConfig(
             **same_settings(TEN, folder),
-            **{"assistant_only_loss": True, "bf16": False, **settings},
+            **{
+                "assistant_only_loss": True,
+                "bf16": False,
+                "gradient_checkpointing": None,
+                **settings,
+            },
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,

@@ -46,7 +46,8 @@ def plot_run(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.0, 5.0), layout="constrained")
-    axes = figure.subplot_mosaic([["loss"] * 2 + ["accuracy"], ["norm", "lr", "speed"]])
+    layout: list[Any] = [["loss", "loss", "accuracy"], ["norm", "lr", "speed"]]
+    axes = figure.subplot_mosaic(layout)
     _draw_losses(axes["loss"], records)
     _panel(axes["accuracy"], records, "eval_accuracy", "held-out token accuracy", ORANGE, "o-")
     _panel(axes["norm"], records, "grad_norm", "gradient norm", GREY)
