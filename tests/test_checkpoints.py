@@ -118,9 +118,8 @@ class Server:
         return self
 
     def __exit__(self, *error) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(30)
+        self.process.kill()
+        self.process.wait()
 
     def answer(self) -> str:
         assert self.process.stdout is not None
