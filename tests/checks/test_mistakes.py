@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from course_lib.checks.judging import agree
-from tests.checks import test_ch01, test_ch02, test_ch03, test_ch04, test_ch05, test_ch06
+from tests.checks import (
+    test_ch01,
+    test_ch02,
+    test_ch03,
+    test_ch04,
+    test_ch05,
+    test_ch06,
+    test_ch07,
+)
 from tests.checks.wrong_answers import WRONG_ANSWERS
 
 CHAPTERS = (
@@ -15,6 +23,7 @@ CHAPTERS = (
     test_ch04,
     test_ch05,
     test_ch06,
+    test_ch07,
 )
 EXERCISES = {
     number: exercise for chapter in CHAPTERS for number, exercise in chapter.EXERCISES.items()

@@ -13,6 +13,7 @@ from tests.checks.wrong_answers_03 import CHAPTER_03
 from tests.checks.wrong_answers_04 import CHAPTER_04
 from tests.checks.wrong_answers_05 import CHAPTER_05
 from tests.checks.wrong_answers_06 import CHAPTER_06
+from tests.checks.wrong_answers_07 import CHAPTER_07
 
 Pieces = list[tuple[str, list[int]]]
 Marked = tuple[list[int], list[Any]]
@@ -714,5 +715,5 @@ WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
         WrongAnswer(always_perfect, "differs"),
     ],
 }
-for chapter in (CHAPTER_03, CHAPTER_04, CHAPTER_05, CHAPTER_06):
+for chapter in (CHAPTER_03, CHAPTER_04, CHAPTER_05, CHAPTER_06, CHAPTER_07):
     WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in chapter.items()}
