@@ -126,18 +126,20 @@ class Bench:
         self,
         seed: int = 0,
         make: Callable[[int], Any] | None = None,
-        data: Any = None,
+        data_for: Callable[[int], Any] | None = None,
         keep: bool = False,
         **changes: Any,
     ) -> Trial:
-        """One run with some settings of `TrainConfig` changed; `make(seed)` gives another start.
+        """One run with some settings of `TrainConfig` changed.
 
-        `data` replaces the packed dialogues. With `eval_every` the held-out loss is in the records.
+        `make(seed)` gives another start, `data_for(seed)` other data. With `eval_every` the held-out
+        loss stands in the records.
         """
         model = make(seed) if make else deepcopy(self.start)
         config = replace(self.config, seed=seed, **changes)
         watch = self.evaluate if config.eval_every else None
-        history = train(model, data or self.data(seed), config, evaluate=watch)
+        data = data_for(seed) if data_for else self.data(seed)
+        history = train(model, data, config, evaluate=watch)
         loss = self.evaluate(model)["eval_loss"]
         return Trial(seed, loss, history, model if keep else None)
 

@@ -137,3 +137,24 @@ def plot_influence(
         axis.set_xlabel("token that was changed")
     axes[0].set_ylabel("position that predicts")
     return Picture(figure, f"{name}: {' beside '.join(influences)}, {len(tokens)} tokens")
+
+
+def plot_norm_groups(tokens: Sequence[str], width: int, name: str = "who shares a mean") -> Picture:
+    """The same numbers twice, a row a token and a column a feature: one colour shares one mean."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 0.9 + 0.26 * len(tokens)), layout="constrained")
+    axes = figure.subplots(1, 2)
+    rows = [[place] * width for place in range(len(tokens))]
+    columns = [list(range(width)) for _ in tokens]
+    for axis, title, groups in (
+        (axes[0], "LayerNorm: one mean a token", rows),
+        (axes[1], "BatchNorm: one mean a feature", columns),
+    ):
+        axis.pcolormesh(groups, cmap="Set3", vmin=0, vmax=11, edgecolors="white", linewidth=1.5)
+        axis.set_yticks([place + 0.5 for place in range(len(tokens))], tokens)
+        axis.set_xticks([])
+        axis.invert_yaxis()
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel(f"{width} features")
+    return Picture(figure, f"{name}: LayerNorm beside BatchNorm, {len(tokens)} tokens")
