@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -203,11 +203,14 @@ class Spiked:
     def __len__(self) -> int:
         return len(self.data)
 
-    def epoch(self, number: int, start: int = 0) -> Any:
-        for place, batch in enumerate(self.data.epoch(number)):
-            if place >= start:
-                spoilt = number == 0 and place == self.at
-                yield garbage(batch, self.vocabulary) if spoilt else batch
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        for place, batch in enumerate(self.data.epoch(number, start), start):
+            spoilt = number == 0 and place == self.at
+            yield garbage(batch, self.vocabulary) if spoilt else batch
+
+    def ids_of(self, epoch: int, index: int) -> list[str]:
+        found: list[str] = self.data.ids_of(epoch, index)
+        return found
 
 
 def garbage(batch: Batch, vocabulary: int, seed: int = 0) -> Batch:

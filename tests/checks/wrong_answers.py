@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tests.checks.wrong_answers_03 import CHAPTER_03
+from tests.checks.wrong_answers_05 import CHAPTER_05
 from tests.checks.wrong_answers_08 import CHAPTER_08
 
 Pieces = list[tuple[str, list[int]]]
@@ -713,4 +714,5 @@ WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
     ],
 }
 WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_03.items()}
+WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_05.items()}
 WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_08.items()}
