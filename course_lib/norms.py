@@ -143,3 +143,14 @@ def padding_matters(model: Any, ids: Sequence[int], pad_id: int, count: int) -> 
     seen = torch.tensor([[1] * len(ids) + [0] * count])
     logits = model(padded, attention_mask=seen, use_cache=False).logits[0, : len(ids)]
     return float((logits - alone).abs().max())
+
+
+def leaks(
+    model: Any, ids: Sequence[int], company: Sequence[Sequence[int]], pad_id: int
+) -> dict[str, float]:
+    """What moves a row's logits though it should not: the future, other rows, masked padding."""
+    return {
+        "later tokens": future_leak(influence(model, ids, other=pad_id)),
+        "other dialogues": company_matters(model, ids, company),
+        "padding": padding_matters(model, ids, pad_id, len(ids)),
+    }

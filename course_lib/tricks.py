@@ -20,10 +20,11 @@ from course_lib.chat_format import Encoded, encode_all, known_tokens
 from course_lib.dialogue import Dialogue
 from course_lib.losses import count_trained
 from course_lib.metrics import held_out_loss
-from course_lib.training import History, TrainConfig, train
+from course_lib.norms import as_in_training
+from course_lib.training import SCHEDULES, History, TrainConfig, learning_rate_at, train
 
 SEEDS = (0, 1, 2)
-ROW_LENGTH, ROWS, STEPS = 128, 4, 50
+ROW_LENGTH, ROWS, STEPS, WARMUP = 128, 4, 40, 8
 # The 97.5% points of Student's t distribution, by degrees of freedom: half of a 95% interval.
 T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
@@ -122,6 +123,11 @@ class Bench:
     def evaluate(self, model: Any) -> dict[str, float]:
         return held_out_loss(model, self.held_out, self.tokenizer.pad_token_id)
 
+    def evaluate_by_own_batch(self, model: Any, rows: int) -> float:
+        """The held-out loss with BatchNorm as in training: statistics of `rows` dialogues."""
+        pad = self.tokenizer.pad_token_id
+        return held_out_loss(as_in_training(model), self.held_out, pad, rows)["eval_loss"]
+
     def run(
         self,
         seed: int = 0,
@@ -132,8 +138,8 @@ class Bench:
     ) -> Trial:
         """One run with some settings of `TrainConfig` changed.
 
-        `make(seed)` gives another start, `data_for(seed)` other data. With `eval_every` the held-out
-        loss stands in the records.
+        `make(seed)` gives another start, `data_for(seed)` other data. With `eval_every` the
+        held-out loss stands in the records.
         """
         model = make(seed) if make else deepcopy(self.start)
         config = replace(self.config, seed=seed, **changes)
@@ -184,9 +190,21 @@ def make_bench(
     if not all(fitting):
         raise ValueError(f"no dialogue fits into {ROW_LENGTH} tokens; give shorter ones")
     config = TrainConfig(
-        max_steps=STEPS, warmup_steps=10, frozen_tokens=known_tokens(tokenizer), weight_decay=0.0
+        max_steps=STEPS,
+        warmup_steps=WARMUP,
+        frozen_tokens=known_tokens(tokenizer),
+        weight_decay=0.0,
     )
     return Bench(start, tokenizer, *fitting, replace(config, **settings))
+
+
+def schedule_curves(config: TrainConfig, steps: int) -> dict[str, list[float]]:
+    """The learning rate of every step under each schedule, with the config's peak and warm-up."""
+    configs = {name: replace(config, schedule=name) for name in SCHEDULES}
+    return {
+        name: [learning_rate_at(step, steps, changed) for step in range(steps)]
+        for name, changed in configs.items()
+    }
 
 
 # ---- a planted spike

@@ -14,6 +14,7 @@ from course_lib.norms import (
     company_matters,
     future_leak,
     influence,
+    leaks,
     make_norm,
     padding_matters,
     small_model,
@@ -82,8 +83,9 @@ def test_without_batch_norm_nothing_leaks(kind):
     moved = influence(model, ROW, other=20)
     assert future_leak(moved) < 1e-5
     assert moved.tril().max() > 1e-3  # the measure itself sees something
-    assert company_matters(model, ROW, [[1, 2, 3, 4, 5, 6]]) < 1e-5
-    assert padding_matters(model, ROW, 0, 6) < 1e-5
+    found = leaks(model, ROW, [[1, 2, 3, 4, 5, 6]], pad_id=0)
+    assert set(found) == {"later tokens", "other dialogues", "padding"}
+    assert max(found.values()) < 1e-5
 
 
 def test_batch_norm_in_training_sees_the_future_the_neighbours_and_the_padding():
@@ -91,6 +93,7 @@ def test_batch_norm_in_training_sees_the_future_the_neighbours_and_the_padding()
     assert future_leak(influence(model, ROW, other=20)) > 1e-3
     assert company_matters(model, ROW, [[1, 2, 3, 4, 5, 6]]) > 1e-3
     assert padding_matters(model, ROW, 0, 6) > 1e-3
+    assert min(leaks(model, ROW, [[1, 2, 3, 4, 5, 6]], pad_id=0).values()) > 1e-3
 
 
 def test_batch_norm_in_evaluation_is_causal_again():

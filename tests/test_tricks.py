@@ -11,6 +11,7 @@ from course_lib.batching import IGNORE
 from course_lib.dialogue import Dialogue, Message
 from course_lib.losses import lm_loss
 from course_lib.models import prepare_for_chat
+from course_lib.norms import small_model
 from course_lib.tricks import (
     T_95,
     Bench,
@@ -23,6 +24,7 @@ from course_lib.tricks import (
     losses,
     make_bench,
     relative_distance,
+    schedule_curves,
     split,
     summary_rows,
 )
@@ -121,6 +123,23 @@ def test_only_what_fits_into_a_row_is_used():
     long = Dialogue("long", [Message("user", "word " * 200), Message("assistant", "No.")])
     with pytest.raises(ValueError, match="no dialogue fits"):
         make_bench(model, tokenizer, [long], [long])
+
+
+def test_every_schedule_has_a_rate_for_every_step(bench):
+    curves = schedule_curves(bench.config, 10)
+    assert set(curves) >= {"constant", "linear", "cosine"}
+    assert all(
+        len(curve) == 10 and max(curve) == bench.config.learning_rate for curve in curves.values()
+    )
+
+
+def test_batch_norm_has_two_losses_and_layer_norm_one(bench):
+    for kind in ("LayerNorm", "BatchNorm"):
+        trial = bench.run(
+            0, make=lambda seed, kind=kind: small_model(kind, 406, seed, 16, 1), keep=True
+        )
+        other = bench.evaluate_by_own_batch(trial.model, 2)
+        assert (abs(other - trial.loss) < 1e-4) == (kind == "LayerNorm")
 
 
 # ---- the spike
