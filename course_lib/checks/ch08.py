@@ -30,206 +30,176 @@ def _frozen(function: Callable[..., Any], depth: int) -> Callable[..., Any]:
     return lambda *case: _numbers(function(*case), depth)
 
 
-# ---- 8.1 clipping by the global norm
+# ---- 8.1 dropout
 
 
-def _scaled(gradients: Matrix, factor: float) -> Matrix:
-    return [[factor * x for x in vector] for vector in gradients]
+def _dropout(
+    values: Vector, draws: Vector, share: float, training: bool, scale: float | None = None
+) -> Vector:
+    if not training:
+        return list(values)
+    factor = 1 / (1 - share) if scale is None else scale
+    pairs = zip(values, draws, strict=True)
+    return [0.0 if draw < share else factor * value for value, draw in pairs]
 
 
-def _norm(gradients: Matrix) -> float:
-    return math.sqrt(sum(x * x for vector in gradients for x in vector))
+def _old_style(values: Vector, draws: Vector, share: float, training: bool) -> Vector:
+    if not training:
+        return [(1 - share) * value for value in values]
+    return _dropout(values, draws, share, True, 1.0)
 
 
-def _factor(norm: float, limit: float) -> float:
-    return min(1.0, limit / norm)
+def _others_dropped(values: Vector, draws: Vector, share: float, training: bool) -> Vector:
+    if not training:
+        return list(values)
+    pairs = zip(values, draws, strict=True)
+    return [value / (1 - share) if draw < share else 0.0 for value, draw in pairs]
 
 
-def _clip(gradients: Matrix, limit: float) -> Matrix:
-    return _scaled(gradients, _factor(_norm(gradients), limit))
+def _cut_out(values: Vector, draws: Vector, share: float, training: bool) -> Vector:
+    if not training:
+        return list(values)
+    return [v / (1 - share) for v, draw in zip(values, draws, strict=True) if draw >= share]
 
 
-def _each_by_its_own(gradients: Matrix, limit: float) -> Matrix:
-    return [_clip([vector], limit)[0] for vector in gradients]
-
-
-def _by_value(gradients: Matrix, limit: float) -> Matrix:
-    return [[max(-limit, min(limit, x)) for x in vector] for vector in gradients]
-
-
-def _by(measure: Callable[[Matrix], float]) -> Callable[[Matrix, float], Matrix]:
-    return lambda gradients, limit: _scaled(gradients, _factor(measure(gradients), limit))
-
-
-def _count(gradients: Matrix) -> int:
-    return sum(map(len, gradients))
-
-
-_CLIP_CASES: list[Case] = [
-    ([[3.0, 4.0], [12.0]], 1.0),
-    ([[0.3, -0.4], [0.1, 0.2, 0.1]], 1.0),
-    ([[2.0, -1.0, 0.5], [-6.0], [0.25, 3.0]], 2.5),
-    ([[0.6, 0.0], [0.0, -0.9]], 1.0),
+_DROPOUT_CASES: list[Case] = [
+    ([1.0, -2.0, 3.0, 4.0], [0.05, 0.4, 0.9, 0.2], 0.25, True),
+    ([1.0, -2.0, 3.0, 4.0], [0.05, 0.4, 0.9, 0.2], 0.25, False),
+    ([0.5, 0.5, -1.0], [0.1, 0.1, 0.7], 0.1, True),
+    ([2.0, 6.0], [0.3, 0.8], 0.6, True),
+    ([7.0, -1.0], [0.0, 0.9], 0.0, True),
 ]
-_CLIP_MISTAKES: dict[str, Mistake] = {
-    "each by its own norm": (
-        _each_by_its_own,
-        "every list is clipped by itself. Then small gradients keep their size while large ones "
-        "shrink, and the step points elsewhere. Take one norm over all of them.",
+_DROPOUT_MISTAKES: dict[str, Mistake] = {
+    "not scaled": (
+        lambda v, d, s, t: _dropout(v, d, s, t, 1.0),
+        "what is kept is not scaled up. Then the layer's sum is smaller in training than in "
+        "evaluation. Divide by 1 - share.",
     ),
-    "by value": (
-        _by_value,
-        "each number is cut to ±limit. That changes the direction of the step; scale all numbers "
-        "by one factor.",
+    "scaled down": (
+        lambda v, d, s, t: _dropout(v, d, s, t, 1 - s),
+        "what is kept is made smaller. It must make up for what is gone: divide by 1 - share.",
     ),
-    "enlarged too": (
-        lambda g, limit: _scaled(g, limit / _norm(g)),
-        "a gradient below the limit is made larger. Clipping only ever shrinks: leave it as it is.",
+    "divided by the share": (
+        lambda v, d, s, t: _dropout(v, d, s, t, 1 / s if s else 1.0),
+        "you divide by the share of what is dropped. Divide by the share of what is kept.",
     ),
-    "root forgotten": (
-        _by(lambda g: _norm(g) ** 2),
-        "the square root is missing: that is the sum of the squares, not the norm.",
+    "the others dropped": (
+        _others_dropped,
+        "dropped is where the draw is below the share; you keep just these.",
     ),
-    "sum of absolute values": (
-        _by(lambda g: sum(abs(x) for vector in g for x in vector)),
-        "that is the sum of the absolute values. The norm is the root of the sum of the squares.",
+    "on in evaluation": (
+        lambda v, d, s, t: _dropout(v, d, s, True),
+        "it drops in evaluation, too. That is the trap: replies and losses become random and "
+        "worse. With training False nothing changes.",
     ),
-    "sum of norms": (
-        _by(lambda g: sum(_norm([vector]) for vector in g)),
-        "the norms of the lists are added up. Add up the squares of all numbers, then take one "
-        "root.",
+    "scaled in evaluation": (
+        _old_style,
+        "that is how the first paper did it: full values in training, smaller ones in evaluation. "
+        "Today what is kept is scaled in training, and evaluation needs nothing.",
     ),
-    "mean of squares": (
-        _by(lambda g: _norm(g) / math.sqrt(_count(g))),
-        "the squares are averaged. The norm takes their sum; with a mean, a larger model would "
-        "hardly ever be clipped.",
+    "cut out": (
+        _cut_out,
+        "the dropped values are left out, so the list is shorter. Set them to 0.",
     ),
 }
 
 
 @exercise(
     "8.1",
-    "Clip by the global norm",
-    answer_name="clip_gradients",
+    "Dropout by hand",
+    answer_name="dropout",
     difficulty=1,
-    minutes=8,
+    minutes=6,
     hints=(
-        "one norm over all numbers of all lists, then one factor for all of them.",
-        "the factor is limit / norm, but never more than 1.",
-        "norm = math.sqrt(sum(x * x for vector in gradients for x in vector)); "
-        "factor = min(1.0, limit / norm)",
+        "two ways of working: with training False the values come back as they are.",
+        "in training: 0.0 where draw < share, and value / (1 - share) elsewhere.",
+        "[0.0 if d < share else v / (1 - share) for v, d in zip(values, draws)]",
     ),
 )
-def check_clip_gradients(answer: Callable[..., Any]) -> None:
-    """Judges clip_gradients(gradients, limit): all scaled by one factor, norm at most limit."""
-    mistakes = {name: (_frozen(f, 2), words) for name, (f, words) in _CLIP_MISTAKES.items()}
-    judge(answer, _frozen(_clip, 2), _CLIP_CASES, mistakes, lambda value: _numbers(value, 2))
+def check_dropout(answer: Callable[..., Any]) -> None:
+    """Judges dropout(values, draws, share, training): zeros, the rest scaled; or nothing."""
+    mistakes = {name: (_frozen(f, 1), words) for name, (f, words) in _DROPOUT_MISTAKES.items()}
+    judge(answer, _frozen(_dropout, 1), _DROPOUT_CASES, mistakes, lambda value: _numbers(value, 1))
 
 
-# ---- 8.2 early stopping
+# ---- 8.2 the share that LoRA trains
+
+Shapes = list[tuple[int, int]]
 
 
-def _stop(
-    losses: Vector,
-    patience: int,
-    threshold: float,
-    mark_by_any: bool = False,
-    best_by_mark: bool = False,
-    total: bool = False,
-    late: int = 0,
-) -> tuple[int, int]:
-    """(place where it stops, place of the best); the switches are the mistakes."""
-    best = mark = losses[0]
-    best_at = waited = 0
-    for place, loss in enumerate(losses):
-        counts = loss < mark - threshold
-        if place and not counts:
-            waited += 1
-        elif not total:
-            waited = 0
-        if loss < best and (counts or not best_by_mark):
-            best, best_at = loss, place
-        if counts or (mark_by_any and loss < mark):
-            mark = loss
-        if waited == patience + late:
-            return place, best_at
-    return len(losses) - 1, best_at
+def _thin(shapes: Shapes, rank: int) -> int:
+    return sum(rank * (inside + outside) for inside, outside in shapes)
 
 
-_STOP_CASES: list[Case] = [
-    ([3.0, 2.0, 1.5, 1.6, 1.7, 1.8, 1.0], 2, 0.0),
-    ([3.0, 2.0, 2.2, 1.9, 2.1, 1.8, 2.5, 2.6, 2.7], 3, 0.0),
-    ([3.0, 2.0, 1.98, 1.96, 1.94, 1.92, 1.9, 1.88], 3, 0.05),
-    ([3.0, 2.0, 1.97, 1.95, 1.99, 2.2], 3, 0.1),
-    ([2.0, 1.9, 1.8, 1.7], 2, 0.0),
-    ([2.0, 2.1, 2.2, 2.3, 1.0], 1, 0.0),
+def _full(shapes: Shapes) -> int:
+    return sum(inside * outside for inside, outside in shapes)
+
+
+def _lora_share(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    trained = _thin(shapes, rank) + tokens
+    return trained / (_full(shapes) + other + trained)
+
+
+def _share_of(trained: int, shapes: Shapes, other: int) -> float:
+    return trained / (_full(shapes) + other + trained)
+
+
+_SHARE_CASES: list[Case] = [
+    ([(4, 12), (4, 4), (4, 16), (16, 4)], 2, 100, 8),
+    ([(10, 10)], 1, 0, 0),
+    ([(192, 576), (192, 192), (192, 768), (768, 192)] * 6, 8, 786_432, 1_152),
+    ([(64, 32), (32, 64)], 4, 500, 64),
 ]
-_STOP_MISTAKES: dict[str, Mistake] = {
-    "last one kept": (
-        lambda *case: (_stop(*case)[0],) * 2,
-        "the second number is where you stop. Return where the loss was least: these are the "
-        "weights to keep.",
+_SHARE_MISTAKES: dict[str, Mistake] = {
+    "adapters not counted below": (
+        lambda s, r, o, t: (_thin(s, r) + t) / (_full(s) + o),
+        "below the line stand the weights of the base alone. The adapters are weights of the model "
+        "as well: add what is trained.",
     ),
-    "best waits for the threshold": (
-        lambda *case: _stop(*case, best_by_mark=True),
-        "the best moves only on a gain of more than the threshold. Any gain makes better weights; "
-        "the threshold is for the patience alone.",
+    "token rows forgotten": (
+        lambda s, r, o, t: _share_of(_thin(s, r), s, o),
+        "the rows of the new tokens are trained, too: add `tokens`.",
     ),
-    "mark moves on any gain": (
-        lambda *case: _stop(*case, mark_by_any=True),
-        "slow steady gains stop your training: each alone is below the threshold, and the mark "
-        "creeps along with them. Move the mark only on a gain that counts, so that small ones add "
-        "up.",
+    "one matrix of two": (
+        lambda s, r, o, t: _share_of(sum(r * i for i, _ in s) + t, s, o),
+        "you count A alone. B has rank × out numbers.",
     ),
-    "patience never refilled": (
-        lambda *case: _stop(*case, total=True),
-        "evaluations without a gain are counted over the whole run. Count those in a row: after a "
-        "gain that counts, start again at 0.",
+    "full size": (
+        lambda s, r, o, t: (_full(s) + t) / (_full(s) + o + t),
+        "you count the adapted matrices as trained. They are frozen; trained are the thin ones "
+        "beside them.",
     ),
-    "one late": (
-        lambda *case: _stop(*case, late=1),
-        "you stop one evaluation too late. With patience 2 the second one in a row without a gain "
-        "is the last.",
+    "product": (
+        lambda s, r, o, t: _share_of(r * _full(s) + t, s, o),
+        "rank × in × out is no size of A or B. A has rank × in numbers, B has out × rank.",
     ),
-    "threshold forgotten": (
-        lambda losses, patience, threshold: _stop(losses, patience, 0.0),
-        "every gain refills the patience, however small. Only one of more than the threshold does.",
+    "other weights forgotten": (
+        lambda s, r, o, t: (_thin(s, r) + t) / (_full(s) + _thin(s, r) + t),
+        "below the line the weights without an adapter (`other`: embeddings, norms, biases) are "
+        "missing.",
     ),
-    "counted from one": (
-        lambda *case: tuple(place + 1 for place in _stop(*case)),
-        "the places are counted from 1. Python counts from 0.",
-    ),
-    "never stops": (
-        lambda losses, *_: (len(losses) - 1, losses.index(min(losses))),
-        "that looks at the whole list. When you stop, what would have come later is unknown.",
+    "per cent": (
+        lambda s, r, o, t: 100 * _lora_share(s, r, o, t),
+        "that is in per cent. Return a share from 0 to 1.",
     ),
 }
 
 
-def _two(value: Any) -> tuple[float, ...]:
-    pair: tuple[float, ...] = _numbers(value, 1)
-    if len(pair) != 2:
-        raise Wrong(SHAPE, "return two numbers: return stopped_at, best_at.")
-    return pair
-
-
 @exercise(
     "8.2",
-    "Stop early, keep the best",
-    answer_name="stop_early",
+    "How much does LoRA train?",
+    answer_name="lora_share",
     difficulty=2,
-    minutes=15,
+    minutes=8,
     hints=(
-        "keep two values apart: the best loss, for the weights, and the mark, for the patience.",
-        "any lower loss moves the best; only loss < mark - threshold moves the mark and sets "
-        "waited back to 0, everything else adds 1 to waited.",
-        "for place, loss in enumerate(losses[1:], 1): … if waited == patience: return place, "
-        "best_at; after the loop: return len(losses) - 1, best_at",
+        "for one matrix (in, out): A is (rank, in) and B is (out, rank).",
+        "trained = the sum of rank * (in + out), and tokens.",
+        "trained / (sum of in * out + other + trained)",
     ),
 )
-def check_stop_early(answer: Callable[..., Any]) -> None:
-    """Judges stop_early(losses, patience, threshold) -> (stopped_at, best_at)."""
-    judge(answer, _stop, _STOP_CASES, _STOP_MISTAKES, _two)
+def check_lora_share(answer: Callable[..., Any]) -> None:
+    """Judges lora_share(shapes, rank, other, tokens): trained weights by all weights."""
+    judge(answer, _lora_share, _SHARE_CASES, _SHARE_MISTAKES)
 
 
 # ---- 8.3 LayerNorm

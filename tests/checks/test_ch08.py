@@ -12,8 +12,12 @@ def as_tuples(mistakes, depth):
 
 
 EXERCISES = {
-    "8.1": (ch08._frozen(ch08._clip, 2), ch08._CLIP_CASES, as_tuples(ch08._CLIP_MISTAKES, 2)),
-    "8.2": (ch08._stop, ch08._STOP_CASES, ch08._STOP_MISTAKES),
+    "8.1": (
+        ch08._frozen(ch08._dropout, 1),
+        ch08._DROPOUT_CASES,
+        as_tuples(ch08._DROPOUT_MISTAKES, 1),
+    ),
+    "8.2": (ch08._lora_share, ch08._SHARE_CASES, ch08._SHARE_MISTAKES),
     "8.3": (
         ch08._frozen(ch08._layer_norm, 3),
         ch08._NORM_CASES,
@@ -23,25 +27,22 @@ EXERCISES = {
     "8.5": (ch08._frozen(ch08._merged, 2), ch08._MERGE_CASES, as_tuples(ch08._MERGE_MISTAKES, 2)),
 }
 CHECKS = (
-    ch08.check_clip_gradients,
-    ch08.check_stop_early,
+    ch08.check_dropout,
+    ch08.check_lora_share,
     ch08.check_layer_norm,
     ch08.check_seed_effect,
     ch08.check_merged_weight,
 )
 
 
-def test_torchs_own_clipping_passes():
-    torch = pytest.importorskip("torch")
+def test_dropout_in_numpy_passes():
+    numpy = pytest.importorskip("numpy")
 
-    def answer(gradients, limit):
-        weights = [torch.zeros(len(g), dtype=torch.float64, requires_grad=True) for g in gradients]
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = torch.tensor(gradient, dtype=torch.float64)
-        torch.nn.utils.clip_grad_norm_(weights, limit)
-        return [weight.grad for weight in weights]
+    def answer(values, draws, share, training):
+        kept = numpy.array(draws) >= share
+        return numpy.array(values) * kept / (1 - share) if training else numpy.array(values)
 
-    assert ch08.check_clip_gradients(answer).passed
+    assert ch08.check_dropout(answer).passed
 
 
 def test_torchs_own_layer_norm_passes():
@@ -54,19 +55,17 @@ def test_torchs_own_layer_norm_passes():
     assert ch08.check_layer_norm(answer).passed
 
 
-def test_the_librarys_early_stopping_passes():
-    torch = pytest.importorskip("torch")
-    stopping = pytest.importorskip("course_lib.stopping")
+def test_the_share_is_what_peft_trains():
+    from course_lib.models import parameter_counts, with_lora
+    from tests.tiny import tiny_gpt2
 
-    def answer(losses, patience, threshold):
-        watch = stopping.EarlyStopping(patience=patience, min_delta=threshold)
-        for place, loss in enumerate(losses):
-            watch.see({"eval_loss": loss}, place, torch.nn.Linear(1, 1))
-            if watch.over:
-                break
-        return place, watch.best_step
-
-    assert ch08.check_stop_early(answer).passed
+    model = tiny_gpt2()
+    shapes = [(32, 96), (32, 32), (32, 128), (128, 32)] * 2
+    other = parameter_counts(model).all - sum(a * b for a, b in shapes)
+    adapted = with_lora(model, rank=4, tokens=[418, 419])
+    assert ch08._lora_share(shapes, 4, other, 2 * 32) == pytest.approx(
+        parameter_counts(adapted).share
+    )
 
 
 def test_the_librarys_effect_passes():
@@ -89,8 +88,8 @@ def test_a_merge_in_numpy_passes():
 
 
 def test_an_unknown_mistake_is_shown_by_its_case():
-    result = ch08.check_clip_gradients(lambda gradients, limit: gradients)
-    assert "[[3.0, 4.0], [12.0]]" in repr(result)
+    result = ch08.check_lora_share(lambda shapes, rank, other, tokens: 0.5)
+    assert "[(4, 12), (4, 4), (4, 16), (16, 4)]" in repr(result)
 
 
 @pytest.mark.parametrize(

@@ -8,136 +8,108 @@ from typing import Any
 
 # ---- 8.1
 
-
-def one_by_one(gradients: list[list[float]], limit: float) -> list[list[float]]:
-    done = []
-    for vector in gradients:
-        norm = sum(x * x for x in vector) ** 0.5
-        done.append([x * limit / norm for x in vector] if norm > limit else vector)
-    return done
+Values = list[float]
 
 
-def cuts_numbers(gradients: list[list[float]], limit: float) -> list[list[float]]:
-    return [[min(max(x, -limit), limit) for x in vector] for vector in gradients]
+def in_training(values: Values, draws: Values, share: float, kept: Any) -> Values:
+    return [kept(v) if d >= share else 0.0 for v, d in zip(values, draws, strict=True)]
 
 
-def everything_to_the_limit(gradients: list[list[float]], limit: float) -> list[list[float]]:
-    norm = math.hypot(*(x for vector in gradients for x in vector))
-    return [[x / norm * limit for x in vector] for vector in gradients]
+def only_zeros(values: Values, draws: Values, share: float, training: bool) -> Values:
+    return in_training(values, draws, share, lambda v: v) if training else values
 
 
-def scale_by(gradients: list[list[float]], limit: float, norm: float) -> list[list[float]]:
-    if norm <= limit:
-        return gradients
-    return [[x * limit / norm for x in vector] for vector in gradients]
+def times_kept_share(values: Values, draws: Values, share: float, training: bool) -> Values:
+    return in_training(values, draws, share, lambda v: v * (1 - share)) if training else values
 
 
-def squares(gradients: list[list[float]], limit: float) -> list[list[float]]:
-    return scale_by(gradients, limit, sum(x**2 for vector in gradients for x in vector))
+def over_the_share(values: Values, draws: Values, share: float, training: bool) -> Values:
+    if not training or share == 0:
+        return values
+    return in_training(values, draws, share, lambda v: v / share)
 
 
-def absolute(gradients: list[list[float]], limit: float) -> list[list[float]]:
-    return scale_by(gradients, limit, sum(abs(x) for vector in gradients for x in vector))
+def keeps_the_low_draws(values: Values, draws: Values, share: float, training: bool) -> Values:
+    if not training:
+        return values
+    return [v / (1 - share) * (d < share) for v, d in zip(values, draws, strict=True)]
 
 
-def adds_norms(gradients: list[list[float]], limit: float) -> list[list[float]]:
-    return scale_by(gradients, limit, sum(math.hypot(*vector) for vector in gradients))
+def always_on(values: Values, draws: Values, share: float, training: bool) -> Values:
+    return in_training(values, draws, share, lambda v: v / (1 - share))
 
 
-def root_mean_square(gradients: list[list[float]], limit: float) -> list[list[float]]:
-    return scale_by(gradients, limit, mean(x * x for v in gradients for x in v) ** 0.5)
+def as_in_2014(values: Values, draws: Values, share: float, training: bool) -> Values:
+    if training:
+        return in_training(values, draws, share, lambda v: v)
+    return [v * (1 - share) for v in values]
 
 
-def one_flat_list(gradients: list[list[float]], limit: float) -> Any:
-    return [x for vector in gradients for x in vector]
+def shortens(values: Values, draws: Values, share: float, training: bool) -> Values:
+    if not training:
+        return values
+    return [v / (1 - share) for v, d in zip(values, draws, strict=True) if d >= share]
 
 
-def never_clips(gradients: list[list[float]], limit: float) -> list[list[float]]:
-    return gradients
+def mask_alone(values: Values, draws: Values, share: float, training: bool) -> Any:
+    return [d >= share for d in draws]
+
+
+def never_drops(values: Values, draws: Values, share: float, training: bool) -> Values:
+    return values
 
 
 # ---- 8.2
 
-
-def where_it_stopped(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    mark, waited = losses[0], 0
-    for i in range(1, len(losses)):
-        if losses[i] < mark - threshold:
-            mark, waited = losses[i], 0
-        else:
-            waited += 1
-        if waited == patience:
-            return i, i
-    return len(losses) - 1, len(losses) - 1
+Shapes = list[tuple[int, int]]
 
 
-def one_value_for_both(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    best_at, waited = 0, 0
-    for i in range(1, len(losses)):
-        if losses[i] < losses[best_at] - threshold:
-            best_at, waited = i, 0
-        else:
-            waited += 1
-        if waited == patience:
-            return i, best_at
-    return len(losses) - 1, best_at
+def thin(shapes: Shapes, rank: int) -> int:
+    return sum(rank * a + b * rank for a, b in shapes)
 
 
-def gain_over_the_best(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    best_at, waited = 0, 0
-    for i in range(1, len(losses)):
-        waited = 0 if losses[i] < losses[best_at] - threshold else waited + 1
-        if losses[i] < losses[best_at]:
-            best_at = i
-        if waited == patience:
-            return i, best_at
-    return len(losses) - 1, best_at
+def dense(shapes: Shapes) -> int:
+    return sum(a * b for a, b in shapes)
 
 
-def with_patience(
-    losses: list[float], patience: int, threshold: float, refill: bool = True
-) -> tuple[int, int]:
-    mark, best_at, waited = losses[0], 0, 0
-    for i in range(1, len(losses)):
-        if losses[i] < losses[best_at]:
-            best_at = i
-        if losses[i] < mark - threshold:
-            mark = losses[i]
-            waited = 0 if refill else waited
-        else:
-            waited += 1
-        if waited == patience:
-            return i, best_at
-    return len(losses) - 1, best_at
+def of_the_base(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    return (thin(shapes, rank) + tokens) / (dense(shapes) + other)
 
 
-def counts_all_bad_ones(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    return with_patience(losses, patience, threshold, refill=False)
+def no_tokens(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    return thin(shapes, rank) / (dense(shapes) + other + thin(shapes, rank))
 
 
-def waits_one_more(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    return with_patience(losses, patience + 1, threshold)
+def a_alone(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    trained = sum(rank * a for a, _ in shapes) + tokens
+    return trained / (dense(shapes) + other + trained)
 
 
-def any_gain_counts(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    return with_patience(losses, patience, 0)
+def whole_matrices(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    return (dense(shapes) + tokens) / (dense(shapes) + other + tokens)
 
 
-def from_one(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    stopped, best = with_patience(losses, patience, threshold)
-    return stopped + 1, best + 1
+def three_factors(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    trained = sum(a * b * rank for a, b in shapes) + tokens
+    return trained / (dense(shapes) + other + trained)
 
 
-def reads_the_whole_list(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    return len(losses) - 1, min(range(len(losses)), key=losses.__getitem__)
+def adapted_layers_only(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    trained = thin(shapes, rank) + tokens
+    return trained / (dense(shapes) + trained)
 
 
-def best_alone(losses: list[float], patience: int, threshold: float) -> Any:
-    return with_patience(losses, patience, threshold)[1]
+def in_per_cent(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    trained = thin(shapes, rank) + tokens
+    return trained / (dense(shapes) + other + trained) * 100
 
 
-def stops_at_once(losses: list[float], patience: int, threshold: float) -> tuple[int, int]:
-    return 0, 0
+def the_number(shapes: Shapes, rank: int, other: int, tokens: int) -> float:
+    return thin(shapes, rank) + tokens
+
+
+def both_numbers(shapes: Shapes, rank: int, other: int, tokens: int) -> Any:
+    return thin(shapes, rank), dense(shapes)
 
 
 # ---- 8.3
@@ -305,27 +277,26 @@ def leaves_the_weight(weight: Matrix, a: Matrix, b: Matrix, alpha: float) -> Mat
 
 CHAPTER_08: dict[str, list[tuple[Any, str]]] = {
     "8.1": [
-        (one_by_one, "each by its own norm"),
-        (cuts_numbers, "by value"),
-        (everything_to_the_limit, "enlarged too"),
-        (squares, "root forgotten"),
-        (absolute, "sum of absolute values"),
-        (adds_norms, "sum of norms"),
-        (root_mean_square, "mean of squares"),
-        (one_flat_list, "wrong shape"),
-        (never_clips, "differs"),
+        (only_zeros, "not scaled"),
+        (times_kept_share, "scaled down"),
+        (over_the_share, "divided by the share"),
+        (keeps_the_low_draws, "the others dropped"),
+        (always_on, "on in evaluation"),
+        (as_in_2014, "scaled in evaluation"),
+        (shortens, "cut out"),
+        (mask_alone, "wrong shape"),
+        (never_drops, "differs"),
     ],
     "8.2": [
-        (where_it_stopped, "last one kept"),
-        (one_value_for_both, "best waits for the threshold"),
-        (gain_over_the_best, "mark moves on any gain"),
-        (counts_all_bad_ones, "patience never refilled"),
-        (waits_one_more, "one late"),
-        (any_gain_counts, "threshold forgotten"),
-        (from_one, "counted from one"),
-        (reads_the_whole_list, "never stops"),
-        (best_alone, "wrong shape"),
-        (stops_at_once, "differs"),
+        (of_the_base, "adapters not counted below"),
+        (no_tokens, "token rows forgotten"),
+        (a_alone, "one matrix of two"),
+        (whole_matrices, "full size"),
+        (three_factors, "product"),
+        (adapted_layers_only, "other weights forgotten"),
+        (in_per_cent, "per cent"),
+        (the_number, "differs"),
+        (both_numbers, "wrong shape"),
     ],
     "8.3": [
         (per_feature, "BatchNorm"),
