@@ -129,7 +129,7 @@ def plot_influence(
             shown = np.ma.masked_where(~there | (table < scale.vmin), table)
             axis.pcolormesh(shown, cmap=colours, norm=scale, edgecolors="#dddddd", linewidth=0.5)
         places = [number + 0.5 for number in range(len(tokens))]
-        axis.set_xticks(places, tokens, rotation=60)
+        axis.set_xticks(places, tokens, rotation=60, ha="right", rotation_mode="anchor")
         axis.set_yticks(places, tokens)
         axis.invert_yaxis()
         axis.set_aspect("equal")
