@@ -6,7 +6,7 @@ Each is a context manager that leaves the model as it was, its weights' names in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -105,11 +105,15 @@ def real_lengths(mask: torch.Tensor | None, hidden: torch.Tensor) -> torch.Tenso
 @contextmanager
 def gradient_checkpointing(model: Any) -> Iterator[None]:
     """Keeps only the input of each block and computes the rest anew in the backward pass."""
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    new = hasattr(model, "activation_checkpointing_enable")  # its name from transformers 5.23 on
+    name = "activation_checkpointing" if new else "gradient_checkpointing"
+    getattr(model, f"{name}_enable")({"use_reentrant": False})
     try:
         yield
     finally:
-        model.gradient_checkpointing_disable()
+        getattr(model, f"{name}_disable")()
+        with suppress(AttributeError):  # the hook on the embeddings that enabling left
+            model.disable_input_require_grads()
 
 
 @contextmanager

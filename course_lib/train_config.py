@@ -1,4 +1,4 @@
-"""How to train: one frozen dataclass, checked when it is made, that prints what it changes."""
+"""How to train: one frozen dataclass, checked when it is made, that shows what it changes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from course_lib.schedules import SCHEDULES
 _CHOICES = {"schedule": tuple(SCHEDULES), "optimizer": OPTIMIZERS, "precision": PRECISIONS}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TrainConfig:
-    """How to train; `print(config)` shows what differs from the defaults.
+    """How to train; it shows itself as a table of what differs from the defaults.
 
     `learning_rate` is the peak; `clip` the greatest gradient norm let through; `decay_share` the
     share of all steps that "wsd" spends on its decay.
@@ -71,7 +71,7 @@ class TrainConfig:
         if self.patience and not self.eval_every:
             raise ValueError("patience counts evaluations: set eval_every to a number of steps")
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
         rows = [(f.name, str(getattr(self, f.name)), str(f.default)) for f in changed]
         if not rows:

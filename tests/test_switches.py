@@ -37,7 +37,7 @@ def noise_of(model, batch, alpha: float = ALPHA) -> torch.Tensor:
     return outputs[0].detach() - layer(batch["input_ids"]).detach()
 
 
-def assert_the_papers_formula(model, lengths_of=None) -> None:
+def assert_the_papers_formula(model) -> None:
     """±alpha/√(L·d) with L each row's own length, and as wide as that: not narrower."""
     torch.manual_seed(0)
     batch = pad_batch(ROWS * 8, pad_id=0)
@@ -105,7 +105,7 @@ def test_dropout_is_set_for_a_while(make):
 
     before = len(losses())
     with dropout(model, 0.0):
-        assert losses() == {pytest.approx(sure)}
+        assert max(losses()) == pytest.approx(sure) == min(losses())
     with dropout(model, 0.5):
         assert len(losses()) == 3
         assert lm_loss(model.eval(), batch).item() == sure  # and never in evaluation
@@ -117,14 +117,18 @@ def test_a_model_without_dropout_says_so():
         pass
 
 
+def checkpoints(model) -> bool:
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
 def test_everything_is_off_again_after_an_error():
     model = tiny_gpt2(dropout=0.1)
     config = TrainConfig(dropout=0.3, neftune_alpha=5.0, gradient_checkpointing=True)
     with pytest.raises(RuntimeError), switched_on(model, config):
-        assert model.training and model.is_gradient_checkpointing
+        assert model.training and checkpoints(model)
         assert model.transformer.drop.p == 0.3
         raise RuntimeError
-    assert not model.training and not model.is_gradient_checkpointing
+    assert not model.training and not checkpoints(model)
     assert model.transformer.drop.p == 0.1
     assert not model.get_input_embeddings()._forward_hooks
 

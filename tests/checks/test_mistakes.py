@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from course_lib.checks.judging import agree
-from tests.checks import test_ch01, test_ch02, test_ch03, test_ch05, test_ch08
+from tests.checks import test_ch01, test_ch02, test_ch03, test_ch05, test_ch07, test_ch08
 from tests.checks.wrong_answers import WRONG_ANSWERS
 
 EXERCISES = test_ch01.EXERCISES | test_ch02.EXERCISES | test_ch03.EXERCISES
-EXERCISES |= test_ch05.EXERCISES | test_ch08.EXERCISES
+EXERCISES |= test_ch05.EXERCISES
+EXERCISES |= test_ch07.EXERCISES
+EXERCISES |= test_ch08.EXERCISES
 
 
 @pytest.mark.parametrize("number", EXERCISES)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tests.checks.wrong_answers_03 import CHAPTER_03
 from tests.checks.wrong_answers_05 import CHAPTER_05
+from tests.checks.wrong_answers_07 import CHAPTER_07
 from tests.checks.wrong_answers_08 import CHAPTER_08
 
 Pieces = list[tuple[str, list[int]]]
@@ -715,4 +716,5 @@ WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
 }
 WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_03.items()}
 WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_05.items()}
+WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_07.items()}
 WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in CHAPTER_08.items()}
