@@ -183,19 +183,21 @@ def make_bench(
 
     `settings` are changes of `TrainConfig`. Raises ValueError when no dialogue fits.
     """
-    fitting = [
-        [row for row in encode_all(dialogues, tokenizer) if len(row) <= ROW_LENGTH]
-        for dialogues in (learn, held_out)
-    ]
-    if not all(fitting):
-        raise ValueError(f"no dialogue fits into {ROW_LENGTH} tokens; give shorter ones")
     config = TrainConfig(
         max_steps=STEPS,
         warmup_steps=WARMUP,
         frozen_tokens=known_tokens(tokenizer),
         weight_decay=0.0,
     )
-    return Bench(start, tokenizer, *fitting, replace(config, **settings))
+    known, measured = _fitting(learn, tokenizer), _fitting(held_out, tokenizer)
+    return Bench(start, tokenizer, known, measured, replace(config, **settings))
+
+
+def _fitting(dialogues: Sequence[Dialogue], tokenizer: Any) -> list[Encoded]:
+    rows = [row for row in encode_all(dialogues, tokenizer) if len(row) <= ROW_LENGTH]
+    if not rows:
+        raise ValueError(f"no dialogue fits into {ROW_LENGTH} tokens; give shorter ones")
+    return rows
 
 
 def schedule_curves(config: TrainConfig, steps: int) -> dict[str, list[float]]:
