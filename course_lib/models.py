@@ -1,4 +1,4 @@
-"""Models: load the base, start from scratch, make room for chat tokens, save, count.
+"""Models: load the base, start from scratch, make room for chat tokens, save, LoRA, count.
 
 The base model is an ordinary `transformers` folder; nothing here is special to it, so the same
 calls take GPT-2, SmolLM2 or Qwen by folder or by name.
@@ -7,7 +7,11 @@ calls take GPT-2, SmolLM2 or Qwen by folder or by name.
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +135,195 @@ def save_model(model: Any, tokenizer: Any, folder: str | Path, half: bool = Fals
 def count_parameters(model: Any) -> int:
     """Number of weights, tied ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+# ---- LoRA, by PEFT
+
+
+def with_lora(
+    model: Any,
+    rank: int = 8,
+    alpha: float = 16.0,
+    targets: Sequence[str] | None = None,
+    tokens: Iterable[int] = (),
+) -> Any:
+    """Freezes the model and puts trainable low-rank matrices beside its linear layers, in place.
+
+    Each adapted weight W acts as W + alpha/rank * B A, with B at zero, so that nothing changes at
+    first. `targets` are names of layers (default: all linear layers but the output layer, also
+    GPT-2's Conv1D). The rows of `tokens` are trained as well, in the embedding and in the output
+    layer, which stay tied where they were: new chat tokens mean nothing until they are.
+    Source: Hu and others (2021), https://arxiv.org/abs/2106.09685; `peft` does the work.
+    Raises ImportError when peft is missing, ValueError for a rank below 1 or unknown targets.
+    """
+    if rank < 1:
+        raise ValueError(f"rank {rank}: LoRA needs at least 1")
+    peft = _peft()
+    config = peft.LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        target_modules=list(targets) if targets else "all-linear",
+        fan_in_fan_out=_has_conv1d(model),
+        trainable_token_indices=_token_rows(model, tokens),
+        task_type="CAUSAL_LM",
+    )
+    with _quiet():
+        wrapped = peft.get_peft_model(model, config)
+    return _inside_out(wrapped)
+
+
+def merge_lora(model: Any) -> Any:
+    """Adds the adapters to the weights: a plain model again, all of it trainable.
+
+    Raises ValueError when the model has no adapters.
+    """
+    merged = _adapters(model).merge_and_unload(safe_merge=True)
+    del merged.__dict__["_adapters"]
+    return merged.requires_grad_(True)
+
+
+def save_adapter(model: Any, folder: str | Path) -> Path:
+    """Writes the adapters alone, in PEFT's own form; the base model is not in it."""
+    _adapters(model).save_pretrained(str(folder), save_embedding_layers=False)
+    return Path(folder)
+
+
+def load_adapter(model: Any, folder: str | Path) -> Any:
+    """Puts saved adapters beside the weights of the base model they were trained on, in place."""
+    if not (Path(folder) / "adapter_config.json").is_file():
+        raise FileNotFoundError(f"no adapter in {str(folder)!r}: it holds no adapter_config.json")
+    with _quiet():
+        wrapped = _peft().PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    return _inside_out(wrapped)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """peft 0.21 asks transformers 5.23 by a name that is on its way out; not a learner's matter."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        yield
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise ImportError(
+            "LoRA needs the package peft, of the extra `compare`: "
+            'python3 course.py lab installs it, or pip install "peft>=0.15"'
+        ) from error
+    return peft
+
+
+def _inside_out(wrapped: Any) -> Any:
+    """The `transformers` model itself, adapters inside; PEFT's wrapper stays beside it.
+
+    The training loop takes the model as any other. Kept in `__dict__`, the wrapper is no part of
+    the model: else each would hold the other, and the state dict would never end.
+    """
+    model = wrapped.get_base_model()
+    model.__dict__["_adapters"] = wrapped
+    return model
+
+
+def _adapters(model: Any) -> Any:
+    if "_adapters" not in model.__dict__:
+        raise ValueError("this model has no adapters: with_lora or load_adapter puts them in")
+    return model.__dict__["_adapters"]
+
+
+def _has_conv1d(model: Any) -> bool:
+    """Whether linear layers keep their weights as (in, out), as GPT-2's do."""
+    from transformers.pytorch_utils import Conv1D
+
+    return any(isinstance(module, Conv1D) for module in model.modules())
+
+
+def _token_rows(model: Any, tokens: Iterable[int]) -> dict[str, list[int]] | None:
+    """The rows to train, by layer; a tied output layer follows the embedding by itself."""
+    rows = list(tokens)
+    layers = [model.get_input_embeddings()]
+    if not output_is_tied(model):
+        layers.append(model.get_output_embeddings())
+    names = {module: name for name, module in model.named_modules()}
+    return {names[layer]: rows for layer in layers} if rows else None
+
+
+def output_is_tied(model: Any) -> bool:
+    """Whether the output layer's weights are the embedding itself."""
+    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+# ---- counts
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """How many weights are trained, of how many; tied ones count once."""
+
+    trained: int
+    all: int
+
+    @property
+    def share(self) -> float:
+        return self.trained / self.all
+
+    def __str__(self) -> str:
+        return f"{self.trained:,} of {self.all:,} ({self.share:.1%})"
+
+
+def parameter_counts(model: Any) -> Parameters:
+    """Trained and all weights of a model."""
+    weights = list(model.parameters())
+    return Parameters(sum(w.numel() for w in weights if w.requires_grad), count_parameters(model))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a training run that do not depend on the batch; activations come on top."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer
+
+    def __str__(self) -> str:
+        parts = ("weights", "gradients", "optimizer")
+        told = ", ".join(f"{name} {getattr(self, name) / 1e6:.1f} MB" for name in parts)
+        return f"{self.total / 1e6:.1f} MB: {told}"
+
+
+_STATES = {"adamw": 2, "sgd": 0, "momentum": 1}  # numbers kept for each trained weight
+
+
+def estimated_memory(model: Any, optimizer: str = "adamw") -> Memory:
+    """What training would take, from counts alone: no step is made.
+
+    A gradient is as large as its weight. AdamW keeps two numbers for each trained weight, SGD with
+    momentum one, plain SGD none. Raises ValueError for another optimiser.
+    """
+    if optimizer not in _STATES:
+        raise ValueError(f"optimizer {optimizer!r}: choose from {', '.join(_STATES)}")
+    trained = _bytes(weight for weight in model.parameters() if weight.requires_grad)
+    return Memory(_bytes(_held(model)), trained, _STATES[optimizer] * trained)
+
+
+def measured_memory(model: Any, optimizer: torch.optim.Optimizer) -> Memory:
+    """What is really held, by tensor; call it after a step, before the gradients are dropped."""
+    gradients = (weight.grad for weight in model.parameters() if weight.grad is not None)
+    states = (state for kept in optimizer.state.values() for state in kept.values())
+    tensors = (state for state in states if isinstance(state, torch.Tensor) and state.dim())
+    return Memory(_bytes(_held(model)), _bytes(gradients), _bytes(tensors))
+
+
+def _held(model: Any) -> Iterator[torch.Tensor]:
+    yield from model.parameters()
+    yield from model.buffers()
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from copy import deepcopy
+
 import pytest
 import torch
 from transformers import GPT2LMHeadModel
@@ -9,14 +12,24 @@ from transformers import GPT2LMHeadModel
 from course_lib.chat_format import CHAT_TOKENS, encode_all
 from course_lib.models import (
     BASE_MODEL,
+    Memory,
+    Parameters,
     count_parameters,
+    estimated_memory,
     from_scratch,
+    load_adapter,
     load_base,
     load_chat,
+    measured_memory,
+    merge_lora,
+    output_is_tied,
+    parameter_counts,
     prepare_for_chat,
+    save_adapter,
     save_model,
+    with_lora,
 )
-from tests.tiny import bpe_tokenizer, tiny_gpt2
+from tests.tiny import bpe_tokenizer, tiny_gpt2, tiny_llama
 
 
 def test_new_rows_start_at_the_mean_and_stay_tied(model):
@@ -148,3 +161,231 @@ def test_gpt2s_own_tokenizer_class_reads_our_files():
     theirs = GPT2TokenizerFast.from_pretrained(str(BASE_MODEL))
     text = "How long is the warranty on the Brisa kettle?  It costs 39 euros.\n"
     assert theirs(text)["input_ids"] == ours(text)["input_ids"]
+
+
+# ---- room for chat tokens, more of it
+
+
+@pytest.fixture(params=["gpt2", "tied llama", "untied llama"])
+def shape(request):
+    """A tiny model of each shape that fine-tuning meets."""
+    return {"gpt2": tiny_gpt2, "tied llama": tied_llama, "untied llama": tiny_llama}[
+        request.param
+    ]()
+
+
+def tied_llama():
+    from transformers import LlamaForCausalLM
+
+    config = deepcopy(tiny_llama().config)
+    config.tie_word_embeddings = True
+    torch.manual_seed(0)
+    return LlamaForCausalLM(config).eval()
+
+
+def prepared(model):
+    """The model with chat tokens, and their rows."""
+    tokenizer = bpe_tokenizer()
+    size = model.get_input_embeddings().weight.shape[0]
+    tokenizer.add_tokens([f"filler{i}" for i in range(size - len(tokenizer))])
+    prepare_for_chat(model, tokenizer)
+    return model, list(range(size, len(tokenizer)))
+
+
+def test_new_rows_of_an_untied_output_start_at_its_own_mean():
+    model = tiny_llama()
+    output = model.get_output_embeddings().weight.detach().clone()
+    model, rows = prepared(model)
+    new = model.get_output_embeddings().weight.detach()
+    assert not output_is_tied(model)
+    torch.testing.assert_close(new[: rows[0]], output)
+    assert (new[rows] - output.mean(0)).abs().max() < 0.1 * output.std(0).max()
+    assert not torch.allclose(new[rows], model.get_input_embeddings().weight[rows], atol=1e-3)
+
+
+def test_a_tied_llama_stays_tied():
+    model, rows = prepared(tied_llama())
+    assert output_is_tied(model)
+    assert model.get_output_embeddings().weight.shape[0] == rows[-1] + 1
+
+
+def test_a_new_token_is_no_likelier_than_the_average_one(shape):
+    """Rows at the mean give a new token a mean logit, so that it never drowns the old ones."""
+    model, rows = prepared(shape)
+    logits = model(torch.arange(20)[None]).logits[0].detach()
+    assert (logits[:, rows].mean(1) <= logits[:, : rows[0]].max(1).values).all()
+
+
+# ---- LoRA
+
+
+def steps(model, count=3, rate=0.05):
+    """A few optimiser steps on ids that hold old and new tokens."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=rate)
+    size = model.config.vocab_size
+    ids = torch.arange(size - 24, size).view(2, 12)
+    model.train()
+    for _ in range(count):
+        optimizer.zero_grad()
+        model(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+    model.eval()
+    return optimizer
+
+
+def logits_of(model):
+    with torch.no_grad():
+        return model(
+            torch.arange(model.config.vocab_size - 30, model.config.vocab_size)[None]
+        ).logits
+
+
+def test_lora_changes_nothing_at_first_and_merges_to_the_same(shape):
+    model, rows = prepared(shape)
+    tied, before = output_is_tied(model), logits_of(model)
+    model = with_lora(model, rank=4, tokens=rows)
+    torch.testing.assert_close(logits_of(model), before, atol=1e-6, rtol=0)
+    steps(model)
+    after = logits_of(model)
+    assert (after - before).abs().max() > 0.1
+    model = merge_lora(model)
+    torch.testing.assert_close(logits_of(model), after, atol=1e-5, rtol=0)
+    assert not any("lora" in name for name in model.state_dict())
+    assert output_is_tied(model) == tied == model.config.tie_word_embeddings
+    assert parameter_counts(model).share == 1
+
+
+def test_lora_trains_the_adapters_and_the_new_rows_only(shape):
+    model, rows = prepared(shape)
+    plain = deepcopy(model)
+    model = with_lora(model, rank=4, tokens=rows)
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert trained and all("lora_" in name or "trainable_tokens" in name for name in trained)
+    steps(model)
+    merged = merge_lora(model)
+    for layer in ("get_input_embeddings", "get_output_embeddings"):
+        new, old = getattr(merged, layer)().weight, getattr(plain, layer)().weight
+        assert torch.equal(new[: rows[0]], old[: rows[0]])
+        assert (new[rows] != old[rows]).any(1).all()
+    moved = [
+        name
+        for name, weight in merged.named_parameters()
+        if not torch.equal(weight, plain.get_parameter(name))
+    ]
+    assert any("attn" in name for name in moved) and any("mlp" in name for name in moved)
+    assert not any("norm" in name or "ln_" in name or "bias" in name for name in moved)
+
+
+def test_without_token_rows_the_new_tokens_stay_as_they_are():
+    """The mistake that the argument is there for: the chat tokens are never learned."""
+    model, rows = prepared(tiny_gpt2())
+    before = model.get_input_embeddings().weight[rows].detach().clone()
+    steps(with_lora(model, rank=4))
+    torch.testing.assert_close(merge_lora(model).get_input_embeddings().weight[rows], before)
+
+
+def test_targets_may_be_named():
+    model = with_lora(tiny_gpt2(), rank=2, targets=["c_attn"])
+    names = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert names and all("c_attn" in name for name in names)
+
+
+def test_the_share_is_what_ranks_and_shapes_say():
+    model = tiny_gpt2()
+    whole, width = count_parameters(model), 32
+    model = with_lora(model, rank=4, tokens=[418, 419])
+    matrices = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)]
+    expected = 2 * sum(4 * (a + b) for a, b in matrices) + 2 * width
+    assert parameter_counts(model) == Parameters(expected, whole + expected)
+    assert str(parameter_counts(model)).startswith(f"{expected:,} of ")
+
+
+def test_an_adapter_is_saved_and_loaded(shape, tmp_path):
+    model, rows = prepared(shape)
+    plain, again = deepcopy(model), deepcopy(model)
+    model = with_lora(model, rank=4, tokens=rows)
+    steps(model)
+    save_adapter(model, tmp_path / "adapter")
+    size = (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size
+    assert size < 5 * parameter_counts(model).trained + 20_000
+    loaded = load_adapter(again, tmp_path / "adapter")
+    torch.testing.assert_close(logits_of(loaded), logits_of(model))
+    assert parameter_counts(loaded) == parameter_counts(model)  # and may be trained on
+    from peft import PeftModel
+
+    theirs = PeftModel.from_pretrained(plain, str(tmp_path / "adapter")).eval()
+    torch.testing.assert_close(logits_of(theirs), logits_of(model))
+
+
+def test_a_merged_model_is_saved_as_any_other(tmp_path):
+    model, rows = prepared(tiny_gpt2())
+    steps(with_lora(model, rank=4, tokens=rows))
+    model = merge_lora(model)
+    save_model(model, bpe_tokenizer(), tmp_path)
+    torch.testing.assert_close(
+        logits_of(GPT2LMHeadModel.from_pretrained(tmp_path)), logits_of(model)
+    )
+
+
+def test_lora_goes_through_the_training_loop(tokenizer, three_dialogues):
+    from course_lib.batching import PackedDialogues
+    from course_lib.training import TrainConfig, train
+
+    model, _ = prepare_for_chat(tiny_gpt2(400), bpe_tokenizer())
+    rows = list(range(400, model.config.vocab_size))
+    model = with_lora(model, rank=4, tokens=rows)
+    frozen = {n: w.detach().clone() for n, w in model.named_parameters() if not w.requires_grad}
+    data = PackedDialogues(encode_all(three_dialogues, tokenizer), tokenizer.pad_token_id, 128, 2)
+    config = TrainConfig(max_steps=12, learning_rate=0.02, warmup_steps=2, precision="fp32")
+    losses = [record["loss"] for record in train(model, data, config).records]
+    assert losses[-1] < losses[0]
+    for name, weight in frozen.items():
+        assert torch.equal(model.get_parameter(name), weight), name
+
+
+def test_lora_says_what_is_wrong(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="rank 0"):
+        with_lora(tiny_gpt2(), rank=0)
+    with pytest.raises(ValueError, match="no adapters"):
+        merge_lora(tiny_gpt2())
+    with pytest.raises(ValueError, match="not found"):
+        with_lora(tiny_gpt2(), targets=["no_such_layer"])
+    with pytest.raises(FileNotFoundError, match="no adapter in"):
+        load_adapter(tiny_gpt2(), tmp_path)
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ImportError, match="extra `compare`"):
+        with_lora(tiny_gpt2())
+
+
+# ---- counts
+
+
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("name", ["adamw", "sgd", "momentum"])
+def test_estimated_memory_is_what_a_step_takes(shape, name, lora):
+    model, rows = prepared(shape)
+    model = with_lora(model, rank=2, tokens=rows) if lora else model
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = {
+        "adamw": lambda: torch.optim.AdamW(trained, lr=1e-3),
+        "sgd": lambda: torch.optim.SGD(trained, lr=1e-3),
+        "momentum": lambda: torch.optim.SGD(trained, lr=1e-3, momentum=0.9),
+    }[name]()
+    expected = estimated_memory(model, name)
+    ids = torch.arange(24).view(2, 12)
+    model(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    assert measured_memory(model, optimizer) == expected
+    assert expected.total == expected.weights + expected.gradients + expected.optimizer
+
+
+def test_memory_by_hand():
+    model = tiny_gpt2()
+    weights = 4 * count_parameters(model)
+    assert estimated_memory(model) == Memory(weights, weights, 2 * weights)
+    assert str(Memory(10**6, 10**6, 2 * 10**6)).startswith("4.0 MB: weights 1.0 MB")
+    half = estimated_memory(model.bfloat16())
+    assert half.weights == weights // 2
+    with pytest.raises(ValueError, match="choose from adamw"):
+        estimated_memory(model, "lion")

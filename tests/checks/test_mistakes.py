@@ -13,6 +13,7 @@ from tests.checks import (
     test_ch05,
     test_ch06,
     test_ch07,
+    test_ch08,
 )
 from tests.checks.wrong_answers import WRONG_ANSWERS
 
@@ -24,6 +25,7 @@ CHAPTERS = (
     test_ch05,
     test_ch06,
     test_ch07,
+    test_ch08,
 )
 EXERCISES = {
     number: exercise for chapter in CHAPTERS for number, exercise in chapter.EXERCISES.items()
