@@ -84,6 +84,7 @@ def plot_runs(
     `beside`, a run to compare with, stands in every panel in grey.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(2.3 * max(1, len(runs)), 4.2), layout="constrained")
     axes = figure.subplots(2, len(runs), squeeze=False, sharey="row", sharex=True)
@@ -92,6 +93,7 @@ def plot_runs(
             steps, losses = _values(shown, "loss")
             above.plot(steps, list(_smoothed(losses)), color=colour)
             below.semilogy(*_values(shown, "grad_norm"), color=colour, linewidth=1)
+        below.yaxis.set_minor_formatter(NullFormatter())
         above.set_title(label, fontsize=10)
         below.set_xlabel("step")
         for axis in (above, below):
