@@ -159,6 +159,11 @@ class Bench:
             print(f"{name}: {len(seeds)} runs")
         return self.trials[name]
 
+    def step_times(self, *names: str) -> str:
+        """The median time of a step of each name's fastest run, in words."""
+        times = {n: 1000 * min(trial.seconds_per_step for trial in self.trials[n]) for n in names}
+        return ", ".join(f"{name} {time:.1f} ms" for name, time in times.items())
+
     def effect(self, name: str, base: str = "baseline") -> Effect:
         """The paired effect of one set of runs against another."""
         return effect(losses(self.trials[base]), losses(self.trials[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 
 import pytest
@@ -100,6 +101,9 @@ def test_one_setting_is_changed_and_the_effect_is_paired(bench):
     assert bench.effect("hotter").differences == tuple(b - a for a, b in pairs)
     assert list(bench.effects("hotter")) == ["hotter"]
     assert len(bench.records("hotter")["hotter"]) == 2
+    assert re.fullmatch(
+        r"baseline [\d.]+ ms, hotter [\d.]+ ms", bench.step_times("baseline", "hotter")
+    )
     assert bench.trials["hotter"][0].history.records[1]["lr"] == 0.02
     row = summary_rows(bench.effects("hotter"))[0]
     assert row[0] == "hotter" and len(row) == 4
