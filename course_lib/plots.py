@@ -596,6 +596,7 @@ class LivePlot:
     _handles: tuple[Any, Any] | None = field(default=None, repr=False)
     _started: float | None = field(default=None, repr=False)
     _drawn: float = field(default=float("-inf"), repr=False)
+    _before: int = field(default=0, repr=False)  # steps of earlier runs in this plot
 
     def __call__(self, record: Record) -> None:
         self.update(record)
@@ -604,10 +605,16 @@ class LivePlot:
         """Takes the next step's record, and redraws when it is time."""
         if self._started is None:
             self._started = self.clock()
-        self.records.append(dict(record))
+        self.records.append({**record, "step": record["step"] + self._offset(record["step"])})
         if self.clock() - self._drawn >= self.interval:
             self._draw(self._running())
             self._drawn = self.clock()
+
+    def _offset(self, step: int) -> int:
+        """What to add to a step, so that a second run in the same plot goes on to the right."""
+        if self.records and step + self._before <= self.records[-1]["step"]:
+            self._before = self.records[-1]["step"]
+        return self._before
 
     def finish(self) -> None:
         """Draws the last state; leaving a `with` block calls it."""

@@ -379,6 +379,13 @@ def test_the_axis_names_what_the_loss_is_a_mean_over():
     ]
 
 
+def test_a_second_run_goes_on_to_the_right():
+    plot = LivePlot(total=40)
+    for record in [*RECORDS, *RECORDS]:
+        plot(record)
+    assert [record["step"] for record in plot.records] == list(range(1, 41))
+
+
 def test_redraws_are_rare(monkeypatch):
     screen = Screen(monkeypatch)
     ticks = iter(range(1000))
