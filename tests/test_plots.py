@@ -429,9 +429,10 @@ def test_importing_plots_loads_neither_matplotlib_nor_torch():
 
 
 def test_no_stage_imports_plots_or_widgets():
-    above = {"plots.py", "widgets", "checks", "notebooks"}
+    above = {"plots.py", "pictures", "widgets", "checks", "notebooks"}
     for path in (ROOT / "course_lib").rglob("*.py"):
         if path.relative_to(ROOT / "course_lib").parts[0] in above:
             continue
         text = path.read_text(encoding="utf-8")
-        assert "course_lib.plots" not in text and "course_lib.widgets" not in text, path
+        for upper in ("plots", "pictures", "widgets"):
+            assert f"course_lib.{upper}" not in text, (path, upper)

@@ -200,10 +200,13 @@ class Chat:
             self._finish()
 
     def _set_busy(self, busy: bool) -> None:
+        if not busy:
+            self._draw()  # before the page says "ready", so that then nothing is missing
         self.send_button.disabled = busy
         self.stop_button.disabled = not busy
         self.status.value = "answering …" if busy else "ready"
-        self._draw()
+        if busy:
+            self._draw()
 
     def _draw(self) -> None:
         columns = "".join(self._column(name) for name in list(self.models))

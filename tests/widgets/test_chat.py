@@ -90,6 +90,19 @@ def test_pieces_are_shown_while_they_come():
     assert "first second" in chat.transcript.value
 
 
+def test_when_it_says_ready_the_whole_reply_is_there():
+    chat, seen = Chat(lambda messages: iter(["one ", "two"])), []
+
+    def look(change):
+        if change["new"] == "ready":
+            seen.append(chat.transcript.value)
+
+    chat.status.observe(look, "value")
+    chat.send("hello")
+    chat.wait()
+    assert len(seen) == 1 and "one two" in seen[0]
+
+
 def test_a_model_that_never_stops_is_stopped():
     chat = Chat(endless)
     chat.send("hello")
