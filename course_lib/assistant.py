@@ -53,8 +53,10 @@ def shop_assistant(
 
 def _key(max_steps: int | None) -> str:
     """What the assistant is made from, as one hash."""
-    digest = hashlib.sha256(f"{RECIPE!r} {max_steps} {base_model_name()}".encode())
-    for path in (SHOP / "train.jsonl", *sorted(Path(base_model_name()).glob("*.safetensors"))):
+    base = Path(base_model_name())
+    files = sorted(base.glob("*.safetensors"))  # none for a model of the Hub: its name must do
+    digest = hashlib.sha256(f"{RECIPE!r} {max_steps} {'' if files else base}".encode())
+    for path in (SHOP / "train.jsonl", *files):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
