@@ -16,7 +16,7 @@ from typing import Any
 
 from course_lib.chat_format import known_tokens
 from course_lib.dialogue import read_dialogues
-from course_lib.journey import RECIPE, SHOP, tune
+from course_lib.journey import RECIPE, SHARE, SHOP, tune
 from course_lib.models import (
     ROOT,
     base_model_name,
@@ -46,7 +46,7 @@ def shop_assistant(
         model, tokenizer = prepare_for_chat(*load_base())
         config = replace(RECIPE, frozen_tokens=known_tokens(tokenizer), max_steps=max_steps)
         dialogues = list(read_dialogues(SHOP / "train.jsonl"))
-        tune(model, tokenizer, dialogues, config, on_record)
+        tune(model, tokenizer, dialogues, config, on_record, share=SHARE)
         _keep(model, tokenizer, folder, key)
     return load_chat(folder)
 
@@ -55,7 +55,7 @@ def _key(max_steps: int | None) -> str:
     """What the assistant is made from, as one hash."""
     base = Path(base_model_name())
     files = sorted(base.glob("*.safetensors"))  # none for a model of the Hub: its name must do
-    digest = hashlib.sha256(f"{RECIPE!r} {max_steps} {'' if files else base}".encode())
+    digest = hashlib.sha256(f"{RECIPE!r} {SHARE} {max_steps} {'' if files else base}".encode())
     for path in (SHOP / "train.jsonl", *files):
         digest.update(path.read_bytes())
     return digest.hexdigest()

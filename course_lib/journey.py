@@ -20,12 +20,20 @@ from course_lib.cleaning import CleaningReport, clean, config_for, remove_leaks
 from course_lib.dialogue import Dialogue, DialogueError, Reject, read_dialogues
 from course_lib.generation import context_length, generate
 from course_lib.metrics import FactQuestion, exact_facts, fact_questions, held_out_loss
-from course_lib.models import ROOT, from_scratch, load_base, prepare_for_chat
+from course_lib.models import (
+    ROOT,
+    blend,
+    from_scratch,
+    load_base,
+    prepare_for_chat,
+    weights_of,
+)
 from course_lib.sources import read_source
 from course_lib.training import History, Record, TrainConfig, train
 
 SHOP = ROOT / "data" / "shop"
 RECIPE = TrainConfig(epochs=2.5, learning_rate=7e-4, warmup_steps=20)
+SHARE = 0.7  # of the way from the base's weights to the tuned ones: fine-tuning forgets
 FEWEST_STEPS, MOST_EPOCHS = 100, 8.0  # for data much smaller than the shop
 Say = Callable[[str], None]
 
@@ -117,8 +125,13 @@ def tune(
     config: TrainConfig = RECIPE,
     on_record: Callable[[Record], None] | None = None,
     tell: Say = say,
+    share: float = 1.0,
 ) -> History:
-    """Supervised fine-tuning of a prepared model on clean dialogues, packed into rows."""
+    """Supervised fine-tuning of a prepared model on clean dialogues, packed into rows.
+
+    With a `share` below 1 the model ends so far on the way from its weights before to those after
+    (`models.blend`); that is for a start that knows something, not for random weights.
+    """
     room = context_length(model)
     encoded, truncation = truncate_all(encode_all(dialogues, tokenizer), room)
     if truncation.shortened or truncation.set_aside:
@@ -126,7 +139,11 @@ def tune(
     longest = max(len(dialogue) for dialogue in encoded)
     length = min(room, max(256, -(-longest // 32) * 32))
     rows = PackedDialogues(encoded, tokenizer.pad_token_id, length, seed=config.seed)
-    return train(model, rows, _long_enough(config, rows), on_record=on_record)
+    start = weights_of(model) if share < 1.0 else {}
+    history = train(model, rows, _long_enough(config, rows), on_record=on_record)
+    if start:
+        blend(model, start, share)
+    return history
 
 
 def _long_enough(config: TrainConfig, rows: PackedDialogues) -> TrainConfig:
@@ -176,13 +193,13 @@ def travel(journey: Journey, tell: Say = say) -> tuple[dict[str, Any], Any, Any]
             figures["untrained"] = measure(random_model, tokenizer, journey)
     ours = journey.source == "shop"  # elsewhere the words are new ones, and must be learned
     held = replace(RECIPE, frozen_tokens=known_tokens(tokenizer)) if ours else RECIPE
-    for name, starting, config in (
-        ("tuned", model, held),
-        ("scratch", random_model, RECIPE),
+    for name, starting, config, share in (
+        ("tuned", model, held, SHARE if ours else 1.0),
+        ("scratch", random_model, RECIPE, 1.0),
     ):
         tell(f"Training on {len(report.kept)} dialogues ({name})")
         with journey.timed("train"):
-            tune(starting, tokenizer, report.kept, config, progress(name, tell), tell)
+            tune(starting, tokenizer, report.kept, config, progress(name, tell), tell, share)
         with journey.timed("evaluate"):
             figures[name] = measure(starting, tokenizer, journey)
         tell(f"  {name}: {figures[name]}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -135,6 +135,36 @@ def save_model(model: Any, tokenizer: Any, folder: str | Path, half: bool = Fals
 def count_parameters(model: Any) -> int:
     """Number of weights, tied ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+# ---- between two sets of weights
+
+
+def weights_of(model: Any) -> dict[str, torch.Tensor]:
+    """A copy of the model's weights, tied ones once, for `blend`."""
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+
+@torch.no_grad()
+def blend(model: Any, start: Mapping[str, torch.Tensor], share: float) -> Any:
+    """Leaves the model only `share` of the way from the weights `start` to its own, in place.
+
+    Fine-tuning forgets some of what the start knew. Part of the way back keeps most of what was
+    learned and brings much of the forgotten back. 0 gives the start, 1 the model as it is.
+    Source: Wortsman and others (2022), https://arxiv.org/abs/2109.01903.
+    Raises ValueError when the share is not within 0 and 1, or the weights are another model's.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"share {share}: it lies between 0 (the start) and 1 (the model)")
+    own = dict(model.named_parameters())
+    if strange := own.keys() ^ start.keys():
+        raise ValueError(f"not the weights of one model: only one has {sorted(strange)[0]!r}")
+    for name, weight in own.items():
+        if weight.shape != start[name].shape:
+            shapes = f"{tuple(start[name].shape)} and {tuple(weight.shape)}"
+            raise ValueError(f"{name!r} has the shapes {shapes}; call prepare_for_chat first")
+        weight.lerp_(start[name].to(weight), 1.0 - share)
+    return model
 
 
 # ---- LoRA, by PEFT

@@ -14,6 +14,7 @@ from course_lib.models import (
     BASE_MODEL,
     Memory,
     Parameters,
+    blend,
     count_parameters,
     estimated_memory,
     from_scratch,
@@ -27,6 +28,7 @@ from course_lib.models import (
     prepare_for_chat,
     save_adapter,
     save_model,
+    weights_of,
     with_lora,
 )
 from tests.tiny import bpe_tokenizer, tiny_gpt2, tiny_llama
@@ -389,3 +391,44 @@ def test_memory_by_hand():
     assert half.weights == weights // 2
     with pytest.raises(ValueError, match="choose from adamw"):
         estimated_memory(model, "lion")
+
+
+# ---- between two sets of weights
+
+
+@torch.no_grad()
+def moved(model):
+    """The model with every weight one higher, and its weights before."""
+    start = weights_of(model)
+    for weight in model.parameters():
+        weight += 1.0
+    return start
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_a_blend_lies_so_far_on_the_way(model, share):
+    start = moved(model)
+    blend(model, start, share)
+    for name, weight in model.named_parameters():
+        assert torch.allclose(weight, start[name] + share, atol=1e-6)
+
+
+def test_a_blend_keeps_tied_weights_tied():
+    model = tiny_gpt2()
+    blend(model, moved(model), 0.5)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_the_copy_of_the_weights_does_not_move_with_them(model):
+    start = moved(model)
+    assert all(not torch.equal(start[n], w) for n, w in model.named_parameters())
+
+
+def test_a_blend_says_what_does_not_fit():
+    model = tiny_gpt2()
+    with pytest.raises(ValueError, match=r"share 70: it lies between 0"):
+        blend(model, weights_of(model), 70)
+    with pytest.raises(ValueError, match="not the weights of one model"):
+        blend(model, weights_of(tiny_llama()), 0.7)
+    with pytest.raises(ValueError, match="prepare_for_chat first"):
+        blend(model, weights_of(tiny_gpt2(vocabulary=300)), 0.7)

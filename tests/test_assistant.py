@@ -1,0 +1,49 @@
+"""The kept assistant: trained once, loaded afterwards, made anew when its sources changed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import course_lib.assistant as assistant
+from course_lib.assistant import shop_assistant
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """The steps of each training that was begun."""
+    begun = []
+    real = assistant.tune
+
+    def counted(model, tokenizer, dialogues, config, *more, **named):
+        begun.append(config.max_steps)
+        return real(model, tokenizer, dialogues[:40], config, *more, **named)
+
+    monkeypatch.setattr(assistant, "tune", counted)
+    return begun
+
+
+def test_it_is_trained_once_and_then_loaded(tmp_path, trainings):
+    first, tokenizer = shop_assistant(tmp_path / "kept", max_steps=2)
+    second, _ = shop_assistant(tmp_path / "kept", max_steps=2)
+    assert trainings == [2]
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert tokenizer.convert_tokens_to_ids("<|assistant|>") >= 4096
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_another_recipe_is_another_assistant(tmp_path, trainings):
+    shop_assistant(tmp_path / "kept", max_steps=1)
+    shop_assistant(tmp_path / "kept", max_steps=2)
+    assert trainings == [1, 2]
+
+
+def test_a_training_that_breaks_off_leaves_nothing_behind(tmp_path, monkeypatch):
+    def broken(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(assistant, "save_model", broken)
+    with pytest.raises(KeyboardInterrupt):
+        shop_assistant(tmp_path / "kept", max_steps=1)
+    assert not list(tmp_path.iterdir())
