@@ -220,8 +220,6 @@ def new_model(tokenizer: Any, seed: int, fused: bool = True) -> Any:
         )
     )
     model.loss_type = "ForCausalLM"
-    if os.environ.get("EAGER"):
-        model.set_attn_implementation("eager")
     return model
 
 

@@ -33,7 +33,8 @@ from course_lib.training import History, Record, TrainConfig, train
 
 SHOP = ROOT / "data" / "shop"
 RECIPE = TrainConfig(epochs=2.5, learning_rate=7e-4, warmup_steps=20)
-SHARE = 0.7  # of the way from the base's weights to the tuned ones: fine-tuning forgets
+SHARE = 0.7  # of the way from the base's weights to the tuned ones: fine-tuning forgets,
+MEMORY = ".mlp."  # most of all in the layers that keep the facts
 FEWEST_STEPS, MOST_EPOCHS = 100, 8.0  # for data much smaller than the shop
 Say = Callable[[str], None]
 
@@ -129,7 +130,7 @@ def tune(
 ) -> History:
     """Supervised fine-tuning of a prepared model on clean dialogues, packed into rows.
 
-    With a `share` below 1 the model ends so far on the way from its weights before to those after
+    With a `share` below 1 its MLPs end so far on the way from their weights before to those after
     (`models.blend`); that is for a start that knows something, not for random weights.
     """
     room = context_length(model)
@@ -142,7 +143,7 @@ def tune(
     start = weights_of(model) if share < 1.0 else {}
     history = train(model, rows, _long_enough(config, rows), on_record=on_record)
     if start:
-        blend(model, start, share)
+        blend(model, start, share, MEMORY)
     return history
 
 

@@ -146,20 +146,26 @@ def weights_of(model: Any) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def blend(model: Any, start: Mapping[str, torch.Tensor], share: float) -> Any:
+def blend(model: Any, start: Mapping[str, torch.Tensor], share: float, where: str = "") -> Any:
     """Leaves the model only `share` of the way from the weights `start` to its own, in place.
 
     Fine-tuning forgets some of what the start knew. Part of the way back keeps most of what was
-    learned and brings much of the forgotten back. 0 gives the start, 1 the model as it is.
-    Source: Wortsman and others (2022), https://arxiv.org/abs/2109.01903.
-    Raises ValueError when the share is not within 0 and 1, or the weights are another model's.
+    learned and brings much of the forgotten back. 0 gives the start, 1 the model as it is. With
+    `where` only weights whose names hold it go back: ".mlp." are the layers that keep most facts.
+    Source: Wortsman and others (2022), https://arxiv.org/abs/2109.01903; for the layers Geva and
+    others (2021), https://arxiv.org/abs/2012.14913.
+    Raises ValueError when the share is not within 0 and 1, the weights are another model's, or no
+    name holds `where`.
     """
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share {share}: it lies between 0 (the start) and 1 (the model)")
     own = dict(model.named_parameters())
     if strange := own.keys() ^ start.keys():
         raise ValueError(f"not the weights of one model: only one has {sorted(strange)[0]!r}")
-    for name, weight in own.items():
+    chosen = {name: weight for name, weight in own.items() if where in name}
+    if not chosen:
+        raise ValueError(f"no weight has {where!r} in its name; one is {next(iter(own))!r}")
+    for name, weight in chosen.items():
         if weight.shape != start[name].shape:
             shapes = f"{tuple(start[name].shape)} and {tuple(weight.shape)}"
             raise ValueError(f"{name!r} has the shapes {shapes}; call prepare_for_chat first")

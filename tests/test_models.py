@@ -413,6 +413,14 @@ def test_a_blend_lies_so_far_on_the_way(model, share):
         assert torch.allclose(weight, start[name] + share, atol=1e-6)
 
 
+def test_a_blend_may_be_of_some_layers_only(model):
+    start = moved(model)
+    blend(model, start, 0.25, where=".mlp.")
+    shares = {n: float((w - start[n]).mean()) for n, w in model.named_parameters()}
+    assert {round(share, 3) for name, share in shares.items() if ".mlp." in name} == {0.25}
+    assert {round(share, 3) for name, share in shares.items() if ".mlp." not in name} == {1.0}
+
+
 def test_a_blend_keeps_tied_weights_tied():
     model = tiny_gpt2()
     blend(model, moved(model), 0.5)
@@ -432,3 +440,5 @@ def test_a_blend_says_what_does_not_fit():
         blend(model, weights_of(tiny_llama()), 0.7)
     with pytest.raises(ValueError, match="prepare_for_chat first"):
         blend(model, weights_of(tiny_gpt2(vocabulary=300)), 0.7)
+    with pytest.raises(ValueError, match="no weight has '.ffn.' in its name"):
+        blend(model, weights_of(model), 0.7, where=".ffn.")
