@@ -4,9 +4,10 @@ python benchmarks/learning_curves.py                 the table, and progress on 
 python benchmarks/learning_curves.py --json          the same as one JSON object
 python benchmarks/learning_curves.py --sizes 50 200 --steps 120 --questions 60    a quick look
 
-Every run takes the same number of optimiser steps. Exact facts are counted on held-out products
-(test_product) and on held-out wordings (test_phrasing), with 95% Wilson intervals; the loss is that
-of test_iid, in nats per trained token.
+Every run takes the same number of optimiser steps. The base's MLPs go back part of the way to
+where they were (`--share`); random weights have nothing to go back to. Exact facts are counted on
+held-out products (test_product) and on held-out wordings (test_phrasing), with 95% Wilson
+intervals; the loss is that of test_iid, in nats per trained token.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from course_lib.assistant import STEPS  # noqa: E402
 from course_lib.dialogue import Dialogue, read_dialogues  # noqa: E402
-from course_lib.journey import SHOP, say  # noqa: E402
+from course_lib.journey import SHARE, SHOP, say  # noqa: E402
 from course_lib.metrics import FactQuestion, fact_questions  # noqa: E402
 from course_lib.transfer import (  # noqa: E402
+    STARTS,
     Point,
     curve_table,
     learning_curve,
@@ -63,7 +66,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         say(f"{options.data / name}.jsonl is not there: no figures for {name}")
     subsets = nested_subsets(dialogues, sizes_of(options.sizes, dialogues), options.seed)
     points = learning_curve(
-        subsets, questions, held_out, options.steps, seed=options.seed, on_point=_tell
+        subsets,
+        questions,
+        held_out,
+        options.steps,
+        options.starts,
+        options.seed,
+        on_point=_tell,
+        share=options.share,
     )
     return {"points": points, "missing": missing}
 
@@ -80,8 +90,10 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--data", type=Path, default=SHOP, help="folder of the shop's files")
     options.add_argument("--sizes", nargs="+", default=list(SIZES), help="dialogues, or all")
-    options.add_argument("--steps", type=int, default=640, help="optimiser steps of every run")
-    options.add_argument("--questions", type=int, default=200, help="fact questions a test set")
+    options.add_argument("--steps", type=int, default=STEPS, help="optimiser steps of every run")
+    options.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
+    options.add_argument("--share", type=float, default=SHARE, help="1: the MLPs stay as tuned")
+    options.add_argument("--questions", type=int, default=10_000, help="at most so many a test set")
     options.add_argument("--held-out", type=int, default=300, help="dialogues for the loss")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--json", action="store_true", help="print one JSON object")

@@ -27,6 +27,7 @@ from course_lib.models import (
 )
 from course_lib.training import Record
 
+STEPS = 1000  # what a minute and a half on two cores is good for
 FOLDER = ROOT / "runs" / "assistant"
 _KEY = "made_from.txt"
 
@@ -34,12 +35,12 @@ _KEY = "made_from.txt"
 def shop_assistant(
     folder: str | Path = FOLDER,
     on_record: Callable[[Record], None] | None = None,
-    max_steps: int | None = None,
+    max_steps: int = STEPS,
 ) -> tuple[Any, Any]:
     """The tuned model and its tokenizer: loaded from `folder`, or trained there first.
 
-    A folder made from another recipe, base model or training set is made anew. `max_steps` cuts
-    the recipe short. The folder appears whole or not at all, so two processes may ask at once.
+    A folder made from another recipe, base model or training set is made anew. The folder appears
+    whole or not at all, so two processes may ask at once.
     """
     folder, key = Path(folder), _key(max_steps)
     if not _is_ready(folder, key):
@@ -51,7 +52,7 @@ def shop_assistant(
     return load_chat(folder)
 
 
-def _key(max_steps: int | None) -> str:
+def _key(max_steps: int) -> str:
     """What the assistant is made from, as one hash."""
     base = Path(base_model_name())
     files = sorted(base.glob("*.safetensors"))  # none for a model of the Hub: its name must do

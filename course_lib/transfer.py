@@ -133,11 +133,16 @@ def run_from(
     steps: int = STEPS,
     seed: int = 0,
     on_record: Callable[[Record], None] | None = None,
+    share: float = 1.0,
 ) -> Run:
-    """Fine-tunes a fresh model on the dialogues for `steps` optimiser steps."""
+    """Fine-tunes a fresh model on the dialogues for `steps` optimiser steps.
+
+    `share` as in `journey.tune`, for the base only: random weights have nothing to go back to.
+    """
     model, tokenizer = new_model(start, seed)
     config = config_from(start, tokenizer, steps, seed)
-    history = tune(model, tokenizer, dialogues, config, on_record, tell=_silent)
+    share = share if start == "base" else 1.0
+    history = tune(model, tokenizer, dialogues, config, on_record, tell=_silent, share=share)
     return Run(start, len(dialogues), model, tokenizer, history)
 
 
@@ -182,11 +187,13 @@ def learning_curve(
     starts: Sequence[str] = STARTS,
     seed: int = 0,
     on_point: Callable[[Point], None] | None = None,
+    share: float = 1.0,
 ) -> list[Point]:
-    """Every start on every subset, for the same number of steps each."""
+    """Every start on every subset, for the same number of steps each; `share` as in `run_from`."""
     points = []
     for start, dialogues in pairs_of(starts, subsets.values()):
-        point = measure_run(run_from(start, dialogues, steps, seed), questions, held_out)
+        run = run_from(start, dialogues, steps, seed, share=share)
+        point = measure_run(run, questions, held_out)
         points.append(point)
         if on_point:
             on_point(point)
