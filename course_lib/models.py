@@ -88,14 +88,17 @@ def prepare_for_chat(model: Any, tokenizer: Any, seed: int = 0) -> tuple[Any, An
     A little seeded noise (0.02 of the old rows' spread) tells them apart. Tied output weights
     stay tied. A second call changes nothing.
     """
-    old = model.get_input_embeddings().weight.shape[0]
+    rows = model.get_input_embeddings().weight.shape[0]
+    first = min(rows, len(tokenizer))  # a matrix may have more rows than there are tokens
     prepare_tokenizer(tokenizer)
-    if len(tokenizer) > old:
+    if len(tokenizer) > rows:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        _start_at_the_mean(model.get_input_embeddings().weight, old, seed)
+    if len(tokenizer) > first:
+        new = slice(first, len(tokenizer))
+        _start_at_the_mean(model.get_input_embeddings().weight, new, seed)
         output = model.get_output_embeddings()
         if output.weight is not model.get_input_embeddings().weight:
-            _start_at_the_mean(output.weight, old, seed)
+            _start_at_the_mean(output.weight, new, seed)
     model.config.eos_token_id = tokenizer.eos_token_id
     model.config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -104,11 +107,11 @@ def prepare_for_chat(model: Any, tokenizer: Any, seed: int = 0) -> tuple[Any, An
 
 
 @torch.no_grad()
-def _start_at_the_mean(weight: torch.Tensor, old: int, seed: int) -> None:
-    known = weight[:old]
+def _start_at_the_mean(weight: torch.Tensor, new: slice, seed: int) -> None:
+    known = weight[: new.start]
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(weight[old:].shape, generator=generator).to(weight)
-    weight[old:] = known.mean(0) + 0.02 * known.std(0) * noise
+    noise = torch.randn(weight[new].shape, generator=generator).to(weight)
+    weight[new] = known.mean(0) + 0.02 * known.std(0) * noise
 
 
 def load_chat(folder: str | Path) -> tuple[Any, Any]:

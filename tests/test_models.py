@@ -54,6 +54,24 @@ def test_new_rows_start_at_the_mean_and_stay_tied(model):
     torch.testing.assert_close(model.get_input_embeddings().weight.detach(), again)
 
 
+def test_new_tokens_take_the_spare_rows_of_a_padded_matrix(model):
+    """Qwen's kind: more rows than tokens, the spare ones never trained."""
+    tokenizer = bpe_tokenizer()
+    first, size = len(tokenizer), model.get_input_embeddings().weight.shape[0]
+    assert first + len(CHAT_TOKENS) < size
+    before = model.get_input_embeddings().weight.detach().clone()
+    prepare_for_chat(model, tokenizer)
+    known, end = before[:first], first + len(CHAT_TOKENS)
+    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+        assert layer.weight.shape[0] == size
+    new = model.get_input_embeddings().weight.detach()
+    assert (new[first:end] - known.mean(0)).abs().max() < 0.1 * known.std(0).max()
+    torch.testing.assert_close(new[:first], known)
+    torch.testing.assert_close(new[end:], before[end:])
+    prepare_for_chat(model, tokenizer)
+    torch.testing.assert_close(model.get_input_embeddings().weight.detach(), new)
+
+
 def test_save_and_load_give_the_same_model(three_dialogues, model, tmp_path):
     model, tokenizer = prepare_for_chat(model, bpe_tokenizer())
     save_model(model, tokenizer, tmp_path / "chat")
