@@ -53,7 +53,7 @@ class CleaningConfig:
     `facts`: product -> slot -> true value, for `check_facts`. `confirmed`: the actions that an
     agent must not take before the customer agreed. `duplicate_threshold`: Jaccard index of 5-grams
     from which two dialogues are near copies. `near`: how those are found, by the "exact" inverted
-    index or by "lsh" (see `NEAR`).
+    index, by "lsh", or by "auto", which takes LSH for many dialogues (see `deduplicate`).
     """
 
     steps: tuple[str, ...] = STEPS
@@ -62,14 +62,16 @@ class CleaningConfig:
     facts: Facts = field(default_factory=dict)
     confirmed: tuple[str, ...] = ()
     duplicate_threshold: float = 0.6
-    near: str = "exact"
+    near: str = "auto"
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.steps) - set(STEPS))
         if unknown:
             raise ValueError(f"unknown cleaning steps {unknown}; known are {', '.join(STEPS)}")
         if self.near not in NEAR:
-            raise ValueError(f"near copies are found by {' or '.join(NEAR)}, not {self.near!r}")
+            raise ValueError(
+                f"near copies are found by {', '.join(NEAR[:-1])} or {NEAR[-1]}, not {self.near!r}"
+            )
 
     def dialogue_steps(self) -> list[Step]:
         """The steps that look at one dialogue at a time, ready to call."""

@@ -14,7 +14,8 @@ from typing import Any, Protocol, TypeVar
 from course_lib.cleaning.changes import Change, DataSetResult, Rejected, normalised
 from course_lib.dialogue import Dialogue
 
-NEAR = ("exact", "lsh")  # the ways to find near copies
+NEAR = ("auto", "exact", "lsh")  # the ways to find near copies
+EXACT_UP_TO = 1_000  # dialogues; above it "auto" takes LSH, as the exact index is quadratic
 # A question with its stock answer is soon like another's: a shorter dialogue must be nearer.
 SHORT, SHORT_THRESHOLD = 4, 0.8  # messages; Jaccard index
 COMMON = 8_192  # n-grams that many texts hold: kept as bits, which are compared at once
@@ -153,9 +154,9 @@ def best_first(alike: Iterable[tuple[Item, float]], threshold: float) -> list[tu
     return sorted(found, key=lambda hit: -hit[1])
 
 
-def near_index(texts: Sequence[str], threshold: float, near: str = "exact") -> Index:
-    """An empty index over these texts: the "exact" one, or "lsh" where that takes too long."""
-    if near == "exact":
+def near_index(texts: Sequence[str], threshold: float, near: str = "auto") -> Index:
+    """An empty index over these texts: "exact", "lsh", or "auto", which goes by their number."""
+    if near == "exact" or (near == "auto" and len(texts) <= EXACT_UP_TO):
         return NearIndex(texts, threshold)
     from course_lib.cleaning.lsh import LshIndex
 
@@ -163,14 +164,14 @@ def near_index(texts: Sequence[str], threshold: float, near: str = "exact") -> I
 
 
 def deduplicate(
-    dialogues: Iterable[Dialogue], threshold: float = 0.6, near: str = "exact"
+    dialogues: Iterable[Dialogue], threshold: float = 0.6, near: str = "auto"
 ) -> DataSetResult:
     """Keeps the first of equal and of nearly equal dialogues (Jaccard of character 5-grams).
 
     Below `SHORT` messages they must be as near as `SHORT_THRESHOLD`. A near copy with a number or
     entity value that the first lacks, or where the intents differ, is a minimal pair: flagged,
     kept. Turns that repeat, such as closings, are never touched. `near`: "exact" finds all near
-    copies, "lsh" most of them (see `course_lib.cleaning.lsh`).
+    copies, "lsh" most of them (see `course_lib.cleaning.lsh`); "auto" takes LSH for many dialogues.
     """
     first: dict[bytes, Known] = {}
     unique, copies = drop_exact(dialogues, first.setdefault)

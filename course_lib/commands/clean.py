@@ -51,8 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--near",
-        choices=("exact", "lsh"),
-        help="how near copies are found: all of them, or most in less time (with --stream: lsh)",
+        choices=("auto", "exact", "lsh"),
+        help="how near copies are found: all of them, or most in less time; auto goes by their "
+        "number (with --stream: lsh)",
     )
     parser.add_argument(
         "--stream", action="store_true", help="for more than memory holds: write as it goes"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from course_lib.cleaning import CleaningConfig, NearIndex, clean, deduplicate, jaccard, shingles
-from course_lib.cleaning.duplicates import Index, dialogue_text
+from course_lib.cleaning.duplicates import EXACT_UP_TO, Index, dialogue_text, near_index
 from course_lib.cleaning.lsh import LshIndex, chance
 from tests.cleaning.talks import LONG, mixed, near_copy, shop_dialogues, talk
 
@@ -92,7 +92,7 @@ def test_copies_near_copies_and_minimal_pairs_fare_as_with_the_exact_index() -> 
 
 def test_the_settings_choose_it_and_refuse_another() -> None:
     assert clean(mixed(), CleaningConfig(near="lsh")) == clean(mixed())
-    with pytest.raises(ValueError, match="exact or lsh"):
+    with pytest.raises(ValueError, match="exact or lsh, not"):
         CleaningConfig(near="fuzzy")
 
 
@@ -102,3 +102,11 @@ def test_the_import_of_cleaning_stays_light() -> None:
     command = [sys.executable, "-c", probe]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+def test_auto_is_exact_for_few_texts_and_lsh_for_many() -> None:
+    few, many = ["one", "two"], ["one"] * (EXACT_UP_TO + 1)
+    assert isinstance(near_index(few, 0.6), NearIndex)
+    assert isinstance(near_index(many, 0.6), LshIndex)
+    assert isinstance(near_index(few, 0.6, "lsh"), LshIndex)
+    assert isinstance(near_index(many, 0.6, "exact"), NearIndex)
