@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from course_lib.policy.customer import Customer, Step
+from course_lib.policy.customer import DONE, Customer, Step
+from course_lib.policy.understanding import prepare
 from course_lib.world.dialogues import Family
 
 History = Sequence[dict[str, str]]
@@ -39,8 +40,6 @@ class Episode:
     @property
     def failure(self) -> str | None:
         """Why the first task that failed did so; None after a success."""
-        from course_lib.policy.customer import DONE
-
         return next((outcome for outcome in self.outcomes if outcome not in DONE), None)
 
     @property
@@ -86,6 +85,7 @@ def play(
         replies = agent.reply([list(talks[i]) for i in waiting])
         if len(replies) != len(waiting):
             raise ValueError(f"the agent gave {len(replies)} replies to {len(waiting)} histories")
+        prepare(replies)
         for i, reply in zip(waiting, replies, strict=True):
             _turn(talks[i], customers[i], reply, max_turns)
         waiting = [i for i in waiting if talks[i][-1]["role"] == "user"]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from course_lib.policy.episodes import History
-from course_lib.policy.understanding import Act, Turn, agent_turn, customer_turn, shop
+from course_lib.policy.understanding import Act, Turn, agent_turn, customer_turn, prepare, shop
 from course_lib.world.dialogues import FACT_INTENTS, POLICIES
 from course_lib.world.wordings import Piece, assemble, fill_pieces
 
@@ -211,6 +211,7 @@ class RuleAgent:
     seed: int = 0
 
     def reply(self, histories: Sequence[History]) -> list[str]:
+        prepare(messages=[history[-1]["content"] for history in histories])
         return [self._reply(history) for history in histories]
 
     def _reply(self, history: History) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from course_lib.annotation.baselines import Gazetteer
@@ -31,6 +31,7 @@ Act = tuple[str, str | None]
 # A text less alike than this to every wording says nothing that is known (1: word for word).
 THRESHOLD = {"agent": 0.5, "customer": 0.3}
 _LONGEST = 4  # sentences of one wording
+_MOST = 12  # sentences of a turn that are looked at
 _TIE = 0.03  # wordings as near as this count as equally near: the value decides
 _MASKS = {"product": "xproduct", "order": "xorder", "address": "xaddress", "value": "xvalue"}
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+")
@@ -117,7 +118,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A stretch of a turn, the templates nearest to it (more than one in a tie), how alike (0–1)."""
+    """A stretch of a turn, the templates nearest to it (several in a tie), how alike (0 to 1)."""
 
     text: str
     templates: tuple[Template, ...]
@@ -168,41 +169,52 @@ class Matcher:
 
         Of all ways to cut it the one whose stretches are the most alike to some wording.
         """
-        if text not in self._cache:
-            if len(self._cache) > 50_000:
-                self._cache.clear()
-            self._cache[text] = self._match(text)
+        self.prepare([text])
         return self._cache[text]
 
-    def _match(self, text: str) -> list[Match]:
-        sentences = [s for s in _SENTENCE_END.split(text.strip()) if re.search(r"\w", s)][:12]
-        if not sentences:
-            return []
-        spans = [
-            (start, end)
-            for end in range(1, len(sentences) + 1)
-            for start in range(max(0, end - _LONGEST), end)
-        ]
-        matches = self._nearest([" ".join(sentences[start:end]) for start, end in spans])
-        best: list[tuple[float, list[Match]]] = [(0.0, [])]
-        for (start, end), match in zip(spans, matches, strict=True):
-            score, before = best[start]
-            score += match.similarity * len(match.text.split())
-            if len(best) == end:
-                best.append((score, [*before, match]))
-            elif score > best[end][0]:
-                best[end] = (score, [*before, match])
-        return best[-1][1]
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Matches many texts at once, which is faster; `match` then finds them ready."""
+        if len(self._cache) > 50_000:
+            self._cache.clear()
+        new = {text: _stretches(text) for text in texts if text not in self._cache}
+        matches = iter(self._nearest([part for spans in new.values() for part in spans.values()]))
+        for text, spans in new.items():
+            self._cache[text] = _best_cut({span: next(matches) for span in spans})
 
     def _nearest(self, texts: Sequence[str]) -> list[Match]:
-        alike = (self._vectors.transform(texts) @ self._known).toarray() / 2  # two unit vectors
         matches = []
-        for text, row in zip(texts, alike, strict=True):
-            top = float(row.max())
-            near = (row >= top - _TIE).nonzero()[0] if top >= self.threshold else []
-            near = sorted(near, key=lambda i: -row[i])
-            matches.append(Match(text, tuple(self.templates[i] for i in near), top))
+        for start in range(0, len(texts), 256):  # few rows at a time: they become dense
+            some = texts[start : start + 256]
+            alike = (self._vectors.transform(some) @ self._known).toarray() / 2  # two unit vectors
+            matches += [self._match(text, row) for text, row in zip(some, alike, strict=True)]
         return matches
+
+    def _match(self, text: str, row: Any) -> Match:
+        top = float(row.max())
+        near = (row >= top - _TIE).nonzero()[0] if top >= self.threshold else []
+        by_likeness = sorted(near, key=lambda i: -row[i])
+        return Match(text, tuple(self.templates[i] for i in by_likeness), top)
+
+
+def _stretches(text: str) -> dict[tuple[int, int], str]:
+    """Runs of sentences by their (start, end), those with an earlier end first."""
+    sentences = [s for s in _SENTENCE_END.split(text.strip()) if re.search(r"\w", s)][:_MOST]
+    return {
+        (start, end): " ".join(sentences[start:end])
+        for end in range(1, len(sentences) + 1)
+        for start in range(max(0, end - _LONGEST), end)
+    }
+
+
+def _best_cut(matches: Mapping[tuple[int, int], Match]) -> list[Match]:
+    """The cut of highest likeness, each stretch weighed by its words (dynamic programming)."""
+    best: dict[int, tuple[float, list[Match]]] = {0: (0.0, [])}
+    for (start, end), match in matches.items():
+        score, before = best[start]
+        score += match.similarity * len(match.text.split())
+        if end not in best or score > best[end][0]:
+            best[end] = (score, [*before, match])
+    return best[max(best)][1]
 
 
 # ---- what an agent does
@@ -285,6 +297,15 @@ def _chosen(match: Match, values: Iterable[str]) -> Template | None:
     return match.templates[0] if match.templates else None
 
 
+def prepare(replies: Iterable[str] = (), messages: Iterable[str] = ()) -> None:
+    """Reads many agents' replies and customers' messages at once, faster than one by one."""
+    if replies := list(replies):
+        _agent_matcher().prepare(mask(text).text for text in replies)
+    if messages := list(messages):
+        _customer_matcher().prepare(mask(text).text for text in messages)
+
+
+@lru_cache(maxsize=50_000)
 def agent_turn(text: str) -> Turn:
     """What an agent's reply does; a reply like no wording has no acts."""
     masked = mask(text)
@@ -302,6 +323,7 @@ def _customer_matcher() -> Matcher:
     return Matcher(_templates(shop().trained, "customer"), THRESHOLD["customer"])
 
 
+@lru_cache(maxsize=50_000)
 def customer_turn(text: str) -> Turn:
     """A customer's intents in order (without openers), and the slots that were named."""
     masked = mask(text)
