@@ -1,0 +1,153 @@
+"""Where the model practises: states of real talks, several replies tried in each, and judged.
+
+A talk is won or lost by single replies. So an attempt is one reply at one state that the model got
+into by itself. The customer is seeded: told the same, it says the same. That makes every state
+repeatable, and what the customer makes of a reply is its verdict.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from course_lib.policy.customer import DONE, Customer, draw_customers
+from course_lib.policy.episodes import Agent, Episode, play
+from course_lib.world.dialogues import Family
+
+Verdict = Callable[["Attempt"], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A state in which a reply is due: the talk so far, and how to get the customer there again."""
+
+    goal: Family
+    seed: int
+    wordings: str
+    replies: tuple[str, ...]
+    history: tuple[dict[str, str], ...]
+
+    def customer(self) -> Customer:
+        """A customer that has heard the earlier replies and waits for the next."""
+        customer = Customer(self.goal, self.seed, self.wordings)
+        customer.opening()
+        for reply in self.replies:
+            customer.hear(reply)
+        return customer
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One reply at one situation; in `messages` only the reply is trained."""
+
+    situation: Situation
+    reply: str
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        before: list[dict[str, Any]] = [{**m, "train": False} for m in self.situation.history]
+        return [*before, {"role": "assistant", "content": self.reply}]
+
+
+def situations(episodes: Sequence[Episode], wordings: str = "trained") -> list[Situation]:
+    """Every state in which the agent of these talks had to reply; none of them twice."""
+    found = {}
+    for episode in episodes:
+        replies = tuple(episode.replies)
+        turns = [n for n, m in enumerate(episode.messages) if m["role"] == "assistant"]
+        for number, turn in enumerate(turns):
+            state = Situation(
+                episode.goal, episode.seed, wordings, replies[:number], episode.messages[:turn]
+            )
+            found[repr(state.history)] = state
+    return list(found.values())
+
+
+# ---- verdicts
+
+GOOD, IDLE, BAD = 1.0, 0.0, -1.0
+AGAIN = 0.5  # what it costs to ask for what was told already
+
+
+def verdict(attempt: Attempt) -> float:
+    """What the customer makes of the reply: does it bring the talk on, and as the policy demands?
+
+    1 for a task that ends well or a step towards it, 0 for no progress, -1 for a task that fails
+    (acted unconfirmed, with a wrong number, handed over needlessly); 0.5 less for a question whose
+    answer was given before. Nothing is read but recognised acts, slots and values.
+    """
+    customer = attempt.situation.customer()
+    errand, patience = customer.errand, customer.patience
+    customer.hear(attempt.reply)
+    step = customer.steps[-1]
+    return _worth(step, errand, customer.patience < patience) - AGAIN * bool(step.again)
+
+
+def _worth(step: Any, errand: Any, lost_patience: bool) -> float:
+    done = any(step.turn.does(act, slot) for act, slot in step.due)
+    if errand is None:  # a last word: thanks, goodbye
+        return GOOD if done else IDLE
+    if errand.outcome is not None:
+        return GOOD if errand.outcome in DONE else BAD
+    return IDLE if lost_patience or not step.turn.acts else GOOD
+
+
+def hurried(attempt: Attempt) -> float:
+    """A reward to be wary of: 1 when the customer needs no further turn, however the talk ends.
+
+    It counts closed tickets. A hand-over closes every ticket.
+    """
+    customer = attempt.situation.customer()
+    return float(customer.hear(attempt.reply) is None)
+
+
+# ---- practice
+
+
+def attempts(agent: Agent, states: Sequence[Situation], samples: int) -> list[list[Attempt]]:
+    """Each state answered `samples` times, by an agent that draws its replies."""
+    histories = [list(state.history) for state in states for _ in range(samples)]
+    replies = iter(agent.reply(histories))
+    return [[Attempt(state, next(replies)) for _ in range(samples)] for state in states]
+
+
+@dataclass
+class Practice:
+    """`play(step)` of `reinforce`: a few situations a step, each tried several times.
+
+    `agent` draws its replies; `guide` plays the talks that the situations come from: the same
+    model, greedy, so that it practises where it will be. Every `renew` steps new customers come.
+    """
+
+    agent: Agent
+    guide: Agent
+    customers: int = 48
+    states: int = 16
+    samples: int = 6
+    renew: int = 10
+    seed: int = 0
+    wordings: str = "trained"
+
+    def __post_init__(self) -> None:
+        self._known: list[Situation] = []
+
+    def __call__(self, step: int) -> list[list[Attempt]]:
+        if step % self.renew == 0:
+            self._known = self.visited(step // self.renew)
+        rng = random.Random(f"{self.seed} {step}")
+        chosen = rng.sample(self._known, min(self.states, len(self._known)))
+        return attempts(self.agent, chosen, self.samples)
+
+    def visited(self, round_: int) -> list[Situation]:
+        """The situations of new customers; their seeds are never those of a test (above 0)."""
+        drawn = draw_customers(self.customers, -1 - 1000 * self.seed - round_, self.wordings)
+        return situations(play(self.guide, drawn), self.wordings)
+
+
+def without_history(attempt: Attempt) -> Attempt:
+    """The attempt with its talk cut to the last message, for a table."""
+    return replace(
+        attempt, situation=replace(attempt.situation, history=attempt.situation.history[-1:])
+    )
