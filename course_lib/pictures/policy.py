@@ -10,9 +10,6 @@ from typing import Any
 
 from course_lib.plots import (
     _SERIES,
-    BLUE,
-    GREY,
-    ORANGE,
     LivePlot,
     Picture,
     View,
@@ -155,24 +152,3 @@ def plot_pass_k(
     axis.grid(alpha=0.3)
     axis.legend()
     return Picture(figure, f"{name}: {ylabel} by k, {' and '.join(curves)}")
-
-
-def plot_hack(
-    before: Mapping[str, float], after: Mapping[str, Mapping[str, float]], name: str = "hacking"
-) -> Picture:
-    """A bar for each measure before, and one for each run after: what was paid for the reward."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.0, 3.0), layout="constrained")
-    axis = figure.subplots()
-    bars = {"before": before, **after}
-    width = 0.8 / len(bars)
-    for number, (colour, (label, values)) in enumerate(
-        zip((GREY, ORANGE, BLUE), bars.items(), strict=False)
-    ):
-        places = [n + (number - (len(bars) - 1) / 2) * width for n in range(len(before))]
-        axis.bar(places, [values[key] for key in before], 0.9 * width, color=colour, label=label)
-    axis.set_xticks(range(len(before)), list(before))
-    axis.grid(axis="y", alpha=0.3)
-    figure.legend(loc="outside upper right", ncols=len(bars))
-    return Picture(figure, f"{name}: {', '.join(before)}; {' and '.join(bars)}")

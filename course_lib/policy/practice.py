@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from course_lib.policy.customer import DONE, Customer, draw_customers
 from course_lib.policy.episodes import Agent, Episode, play
+from course_lib.policy.measures import richness
+from course_lib.policy.understanding import agent_turn
 from course_lib.world.dialogues import Family
 
 Verdict = Callable[["Attempt"], float]
@@ -146,8 +148,28 @@ class Practice:
         return situations(play(self.guide, drawn), self.wordings)
 
 
-def without_history(attempt: Attempt) -> Attempt:
-    """The attempt with its talk cut to the last message, for a table."""
-    return replace(
-        attempt, situation=replace(attempt.situation, history=attempt.situation.history[-1:])
-    )
+def watched(tried: Sequence[Attempt]) -> dict[str, float]:
+    """What a reward may not see: words a reply, different pairs of words, share of hand-overs."""
+    texts = [attempt.reply for attempt in tried]
+    different = richness([[text] for text in texts], samples=1)
+    handed = sum(agent_turn(text).does("handover") for text in texts)
+    return {
+        "words": sum(len(text.split()) for text in texts) / len(texts),
+        "distinct": different["distinct-2"].value,
+        "handover": handed / len(texts),
+    }
+
+
+_POLICY_ACTS = ("request", "confirm", "notify", "leave", "handover", "decline", "inform")
+
+
+def does_otherwise(said: str, better: str) -> bool:
+    """Whether two replies differ in what they do or in what they name, not in their words only."""
+    return _doing(said) != _doing(better)
+
+
+def _doing(text: str) -> tuple[Any, ...]:
+    turn = agent_turn(text)
+    acts = frozenset(act for act in turn.acts if act[0] in _POLICY_ACTS)
+    acts = acts or frozenset(turn.acts)
+    return acts, frozenset(turn.slots.items()), frozenset(turn.values)

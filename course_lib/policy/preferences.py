@@ -7,6 +7,7 @@ something else the rules' reply is the better one. No reward and no sampling; on
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import time
@@ -218,3 +219,42 @@ def _dpo_step(
         "right": right,
         "grad_norm": norm,
     }
+
+
+# ---- the same with TRL
+
+
+def first_loss_of_trl(
+    model: Any, tokenizer: Any, pairs: Sequence[Preference], beta: float = 0.1
+) -> float:
+    """The loss of TRL's `DPOTrainer` on the pairs, as one batch, with the model as its own start.
+
+    The trainer writes nothing and takes no step; `trainer.train()` would go on from here. TRL is
+    no dependency of the course, so this raises ImportError where it is missing.
+    """
+    import tempfile
+
+    from datasets import Dataset
+    from trl import DPOConfig as TheirConfig
+    from trl import DPOTrainer
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = DPOTrainer(
+            copy.deepcopy(model),
+            copy.deepcopy(model),
+            args=TheirConfig(folder, **_THEIR_SETTINGS, beta=beta),
+            train_dataset=Dataset.from_list([pair.to_record() for pair in pairs]),
+            processing_class=tokenizer,
+        )
+        with torch.no_grad():
+            batch = next(iter(trainer.get_train_dataloader()))
+            return float(trainer.compute_loss(trainer.model, batch))
+
+
+_THEIR_SETTINGS: dict[str, Any] = {
+    "per_device_train_batch_size": 64,
+    "report_to": [],
+    "bf16": False,
+    "disable_tqdm": True,
+    "dataloader_pin_memory": False,
+}
