@@ -100,7 +100,7 @@ _JUDGES: dict[str, Callable[[Step], Counts]] = {
 
 
 def _kept(step: Step, slot: str) -> bool:
-    """Whether a reply builds on a slot told earlier: does what is due, asks for or mixes up nothing."""
+    """Whether a reply builds on a slot told earlier: does what is due, and mixes up nothing."""
     right = step.turn.slots.get(slot, step.carried[slot]) == step.carried[slot]
     return bool(step.due & set(step.turn.acts)) and slot not in step.turn.asked() and right
 

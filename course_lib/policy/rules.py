@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from course_lib.policy.episodes import History
-from course_lib.policy.understanding import Act, Turn, agent_turn, customer_turn, prepare, shop
+from course_lib.policy.understanding import (
+    Act,
+    Turn,
+    agent_turn,
+    customer_turn,
+    prepare,
+    shop,
+    yes_or_no,
+)
 from course_lib.world.dialogues import FACT_INTENTS, POLICIES
 from course_lib.world.wordings import Piece, assemble, fill_pieces
 
@@ -40,7 +48,8 @@ RULES = {
     "complaint": Rule(then="handover"),
     "human_agent": Rule(then="handover"),
     "other_request": Rule(then="handover"),
-    "not understood": Rule(then="handover"),
+    "not understood": Rule(then="clarify"),
+    "not understood again": Rule(then="handover"),
     "out_of_scope": Rule(then="decline"),
     "small_talk": Rule(then="chat"),
     "greeting": Rule(then="greet"),
@@ -49,6 +58,7 @@ RULES = {
 }
 
 
+_PUZZLED = "not understood"
 _COURTESIES = ("greeting", "thanks", "goodbye", "small_talk")
 
 
@@ -102,8 +112,8 @@ def _note_message(state: State, turn: Turn) -> None:
     if state.asked and state.asked[0] == "confirm":
         if turn.slots:
             return  # a correction: confirm again
-        if turn.intents[:1] in (("affirm",), ("deny",)):
-            state.answer = turn.intents[0]
+        if not _wishes(turn):
+            state.answer = yes_or_no(turn.text)
             return
     if state.asked and state.asked[1] in turn.slots:
         return  # the answer to what was asked
@@ -113,7 +123,7 @@ def _note_message(state: State, turn: Turn) -> None:
     if new:
         state.wishes = new
     elif not state.wishes:
-        state.wishes = ["not understood"]
+        state.wishes = [_PUZZLED if state.last != _PUZZLED else f"{_PUZZLED} again"]
 
 
 def _wishes(turn: Turn) -> list[str]:
@@ -148,6 +158,7 @@ _FILES = {
     "leave": "not_done",
     "decline": "out_of_scope",
     "chat": "small_talk",
+    "clarify": "greeting",
     "greet": "greeting",
     "welcome": "thanks",
     "bye": "goodbye",

@@ -262,6 +262,13 @@ _ACTS: dict[str, tuple[Act, ...]] = {
     **{f"done_{intent}": (("notify", intent),) for intent in CONFIRMED},
     **{intent: (("notify", intent),) for intent in OPERATIONS if intent not in CONFIRMED},
 }
+# Half a wording can be near the whole: these acts also need the words that make them.
+_SIGNS = {
+    "handover": re.compile(
+        r"colleague|team|staff|person|somebody|someone|customer service", re.IGNORECASE
+    ),
+    "confirm": re.compile(r"\?|confirm", re.IGNORECASE),
+}
 _CURE = "cure"  # what to do about a red light: part of the answer, no act of its own
 
 
@@ -308,11 +315,18 @@ def prepare(replies: Iterable[str] = (), messages: Iterable[str] = ()) -> None:
 @lru_cache(maxsize=50_000)
 def agent_turn(text: str) -> Turn:
     """What an agent's reply does; a reply like no wording has no acts."""
-    masked = mask(text)
-    chosen = [_chosen(match, masked.values) for match in _agent_matcher().match(masked.text)]
-    intents = tuple(template.intent for template in chosen if template)
-    acts = dict.fromkeys(act for intent in intents for act in _ACTS.get(intent, ()))
-    return Turn(text, tuple(acts), intents, masked.slots, masked.values)
+    masked, acts, intents = mask(text), dict[Act, None](), []
+    for match in _agent_matcher().match(masked.text):
+        template = _chosen(match, masked.values)
+        if template:
+            intents.append(template.intent)
+            acts |= dict.fromkeys(_acts_of(template.intent, match.text))
+    return Turn(text, tuple(acts), tuple(intents), masked.slots, masked.values)
+
+
+def _acts_of(intent: str, text: str) -> list[Act]:
+    acts = _ACTS.get(intent, ())
+    return [act for act in acts if act[0] not in _SIGNS or _SIGNS[act[0]].search(text)]
 
 
 # ---- what a customer wants
@@ -321,6 +335,20 @@ def agent_turn(text: str) -> Turn:
 @cache
 def _customer_matcher() -> Matcher:
     return Matcher(_templates(shop().trained, "customer"), THRESHOLD["customer"])
+
+
+@cache
+def _decision_matcher() -> Matcher:
+    both = ("affirm", "deny")
+    known = [t for t in _templates(shop().trained, "customer") if t.intent in both]
+    return Matcher(known, threshold=0.0)
+
+
+def yes_or_no(text: str) -> str:
+    """Whether a text is nearer to "affirm" or to "deny", for where one of them is expected."""
+    matches = _decision_matcher().match(mask(text).text)
+    best = max(matches, key=lambda match: match.similarity, default=None)
+    return best.templates[0].intent if best and best.templates else "deny"
 
 
 @lru_cache(maxsize=50_000)
