@@ -383,15 +383,15 @@ _PAIR_MISTAKES: dict[str, Mistake] = {
     "no reference": (
         lambda c, r, hc, hr, b: _minus_log_sigmoid(b * (c - r)),
         "the model it started from is missing. What counts is how far each reply has moved from "
-        "there: (chosen − reference_chosen) − (rejected − reference_rejected).",
+        "there: (good − good_start) − (bad − bad_start).",
     ),
     "sides swapped": (
         lambda c, r, hc, hr, b: _pair_loss(r, c, hr, hc, b),
-        "chosen and rejected are swapped: this loss would teach the worse reply.",
+        "good and bad are swapped: this loss would teach the worse reply.",
     ),
     "reference swapped": (
         lambda c, r, hc, hr, b: _pair_loss(c, r, hr, hc, b),
-        "the reference of the other reply is taken off. Chosen goes with reference_chosen.",
+        "the other reply's start is taken off. `good` goes with `good_start`.",
     ),
     "beta outside": (
         lambda c, r, hc, hr, b: b * _pair_loss(c, r, hc, hr, 1.0),
@@ -417,10 +417,10 @@ _PAIR_MISTAKES: dict[str, Mistake] = {
     minutes=10,
     hints=(
         "first the two gains: how much likelier has each reply become since the start?",
-        "margin = beta * (gain of chosen - gain of rejected)",
+        "margin = beta * (gain of good - gain of bad)",
         "-math.log(1 / (1 + math.exp(-margin)))",
     ),
 )
 def check_pair_loss(answer: Callable[..., Any]) -> None:
-    """Judges pair_loss(chosen, rejected, reference_chosen, reference_rejected, beta): DPO's."""
+    """Judges pair_loss(good, bad, good_start, bad_start, beta): the DPO loss of one pair."""
     judge(answer, _pair_loss, _PAIR_CASES, _PAIR_MISTAKES)
