@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from course_lib.policy.customer import DONE, Customer, draw_customers
 from course_lib.policy.episodes import Agent, Episode, play
 from course_lib.policy.measures import richness
-from course_lib.policy.understanding import agent_turn
+from course_lib.policy.understanding import agent_turn, prepare
 from course_lib.world.dialogues import Family
 
 Verdict = Callable[["Attempt"], float]
@@ -111,7 +111,9 @@ def hurried(attempt: Attempt) -> float:
 def attempts(agent: Agent, states: Sequence[Situation], samples: int) -> list[list[Attempt]]:
     """Each state answered `samples` times, by an agent that draws its replies."""
     histories = [list(state.history) for state in states for _ in range(samples)]
-    replies = iter(agent.reply(histories))
+    said = agent.reply(histories)
+    prepare(said)
+    replies = iter(said)
     return [[Attempt(state, next(replies)) for _ in range(samples)] for state in states]
 
 
@@ -120,30 +122,32 @@ class Practice:
     """`play(step)` of `reinforce`: a few situations a step, each tried several times.
 
     `agent` draws its replies; `guide` plays the talks that the situations come from: the same
-    model, greedy, so that it practises where it will be. Every `renew` steps new customers come.
+    model, greedy, so that it practises where it will be. Every `renew` steps new customers come;
+    with `fixed` the situations are these, and nobody plays.
     """
 
     agent: Agent
     guide: Agent
-    customers: int = 48
-    states: int = 16
+    customers: int = 32
+    states: int = 12
     samples: int = 6
     renew: int = 10
     seed: int = 0
     wordings: str = "trained"
-
-    def __post_init__(self) -> None:
-        self._known: list[Situation] = []
+    fixed: Sequence[Situation] = ()
+    known: list[Situation] = field(default_factory=list, init=False)
 
     def __call__(self, step: int) -> list[list[Attempt]]:
-        if step % self.renew == 0:
-            self._known = self.visited(step // self.renew)
+        if self.fixed:
+            self.known = list(self.fixed)
+        elif step % self.renew == 0 or not self.known:
+            self.known = self.visited(step // self.renew)
         rng = random.Random(f"{self.seed} {step}")
-        chosen = rng.sample(self._known, min(self.states, len(self._known)))
+        chosen = rng.sample(self.known, min(self.states, len(self.known)))
         return attempts(self.agent, chosen, self.samples)
 
     def visited(self, round_: int) -> list[Situation]:
-        """The situations of new customers; their seeds are never those of a test (above 0)."""
+        """The situations of new customers, whose seeds are below 0; those of tests are above."""
         drawn = draw_customers(self.customers, -1 - 1000 * self.seed - round_, self.wordings)
         return situations(play(self.guide, drawn), self.wordings)
 

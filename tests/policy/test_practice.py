@@ -153,3 +153,9 @@ def test_what_is_watched():
     assert rich["handover"] == 0.5
     assert poor["words"] == 9.0
     assert poor["distinct"] < rich["distinct"]
+
+
+def test_fixed_situations_need_no_guide():
+    states = situations(play(RuleAgent(), draw_customers(3, seed=5)))
+    practice = Practice(RuleAgent(), None, states=2, samples=2, fixed=states)
+    assert all(a.situation in states for group in practice(7) for a in group)
