@@ -234,10 +234,11 @@ def first_loss_of_trl(
     """
     import tempfile
 
-    from datasets import Dataset
+    from datasets import Dataset, disable_progress_bars
     from trl import DPOConfig as TheirConfig
     from trl import DPOTrainer
 
+    disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
         trainer = DPOTrainer(
             copy.deepcopy(model),
@@ -255,6 +256,7 @@ _THEIR_SETTINGS: dict[str, Any] = {
     "per_device_train_batch_size": 64,
     "report_to": [],
     "bf16": False,
+    "gradient_checkpointing": None,  # True by default, which costs time and saves no memory here
     "disable_tqdm": True,
     "dataloader_pin_memory": False,
 }

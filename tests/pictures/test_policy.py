@@ -31,7 +31,7 @@ def test_a_talk_ticks_what_was_due():
 
 
 def test_a_talk_crosses_what_was_not_and_says_what_was():
-    (episode,) = play(DoNothing(), draw_customers(1, seed=4))
+    (episode,) = play(DoNothing("Zzz qqq."), draw_customers(1, seed=4))
     text = repr(talk_by_act(episode))
     assert "✗ nothing known" in text
     assert f"was due: {acts_in_words(episode.steps[-1].due)}" in text

@@ -16,6 +16,7 @@ from course_lib.policy.preferences import (  # noqa: E402
     DPOConfig,
     Preference,
     dpo_loss,
+    first_loss_of_trl,
     prefer,
     preferences,
     rendered_replies,
@@ -116,7 +117,7 @@ def test_it_is_trls_loss(tmp_path):
             report_to=[],
             use_cpu=True,
             bf16=False,
-            gradient_checkpointing=False,
+            gradient_checkpointing=None,
             dataloader_pin_memory=False,
         ),
         train_dataset=Dataset.from_list([pair.to_record() for pair in PAIRS]),
@@ -180,3 +181,10 @@ def test_pairs_that_do_not_fit_are_left_out():
 def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="beta"):
         DPOConfig(beta=0.0)
+
+
+def test_the_line_with_trl_gives_our_loss_at_the_start():
+    pytest.importorskip("trl")
+    model, tokenizer = start()
+    assert first_loss_of_trl(model, tokenizer, PAIRS) == pytest.approx(math.log(2), abs=1e-4)
+    assert model.training is False
