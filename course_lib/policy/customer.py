@@ -170,7 +170,8 @@ class Customer:
 
     def _greeted(self, turn: Turn, errand: Errand) -> str | None:
         if turn.does("handover"):
-            return self.end("handed over needlessly")
+            self.end("handed over needlessly")
+            return None
         return self._request()
 
     def _go_on(self, turn: Turn, errand: Errand) -> str | None:
@@ -178,7 +179,8 @@ class Customer:
         if errand.outcome is None:
             return self._answer(turn, errand)
         if turn.does("handover"):
-            return self.end(errand.outcome)
+            self.end(errand.outcome)
+            return None
         self._remember(errand)
         if self.decided:
             return self._close()
@@ -240,7 +242,8 @@ class Customer:
         talk, intent = self._talk, errand.task.intent
         product = talk.catalogue.by_name(errand.task.get("product") or "")
         if again and errand.told:
-            return talk.words(intent, ("main",), ("product",), product=talk.focus.full_name)
+            told = errand.told["product"]
+            return talk.words(intent, ("main",), ("product",), product=told)
         if talk.focus == product:
             section = "vague" if talk.last_fact is None or self.rng.random() < 0.5 else "follow_up"
             self._tell(errand, {"product": product.full_name})
@@ -299,7 +302,8 @@ class Customer:
         if not progress:
             self.patience -= 1
         if self.patience <= 0:
-            return self.end("gave up")
+            self.end("gave up")
+            return None
         return say()
 
     def _move(self, turn: Turn, errand: Errand) -> tuple[Callable[[], str], bool]:

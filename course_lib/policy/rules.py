@@ -138,7 +138,7 @@ def _wishes(turn: Turn) -> list[str]:
 
 def next_acts(state: State) -> list[tuple[str, str]]:
     """What to do now, as (act, slot or intent): the policy."""
-    acts = []
+    acts: list[tuple[str, str]] = []
     for wish in state.wishes:
         rule = rule_of(wish)
         missing = [slot for slot in rule.ask if slot not in state.slots]

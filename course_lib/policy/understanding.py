@@ -94,7 +94,8 @@ def mask(text: str) -> Masked:
         found = [f for f in found if not any(s[0] < f[1] and f[0] < s[1] for s in spans)]
         taken = [s for s in spans if not any(f[0] < s[1] and s[0] < f[1] for f in found)]
         found += taken
-    slots, values = {}, []
+    slots: dict[str, str] = {}
+    values: list[str] = []
     for start, end, slot, value in sorted(found, reverse=True):
         text = f"{text[:start]}{_MASKS[slot]}{text[end:]}"
         if slot == "value":
@@ -341,14 +342,14 @@ def _customer_matcher() -> Matcher:
 def _decision_matcher() -> Matcher:
     both = ("affirm", "deny")
     known = [t for t in _templates(shop().trained, "customer") if t.intent in both]
-    return Matcher(known, threshold=0.0)
+    return Matcher(known, THRESHOLD["customer"])
 
 
-def yes_or_no(text: str) -> str:
-    """Whether a text is nearer to "affirm" or to "deny", for where one of them is expected."""
-    matches = _decision_matcher().match(mask(text).text)
+def yes_or_no(text: str) -> str | None:
+    """Gives "affirm" or "deny", the nearer where one is expected; None where neither is near."""
+    matches = [match for match in _decision_matcher().match(mask(text).text) if match.templates]
     best = max(matches, key=lambda match: match.similarity, default=None)
-    return best.templates[0].intent if best and best.templates else "deny"
+    return best.templates[0].intent if best else None
 
 
 @lru_cache(maxsize=50_000)

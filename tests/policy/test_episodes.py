@@ -63,6 +63,10 @@ def talk(*texts):
             ("Please cancel order 1234567890.", "Shall I cancel order 1234567890?", "No."),
             [("leave", "cancel_order")],
         ),
+        (
+            ("Please cancel order 1234567890.", "Shall I cancel order 1234567890?", "npoe"),
+            [("confirm", "cancel_order")],  # not understood: better asked twice
+        ),
         (("Can I talk to a human, please?",), [("handover", "human_agent")]),
         (("Thank you!",), [("welcome", "thanks")]),
         (("xyzzy plugh",), [("clarify", "not understood")]),

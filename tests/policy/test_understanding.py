@@ -150,7 +150,7 @@ def test_the_latest_of_two_numbers_counts():
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("Yes, please do it.", "affirm"), ("No, leave it.", "deny"), ("", "deny")],
+    [("Yes, please do it.", "affirm"), ("No, leave it.", "deny"), ("npoe", None), ("", None)],
 )
 def test_yes_or_no(text, answer):
     assert yes_or_no(text) == answer
