@@ -124,10 +124,10 @@ class RewardPlot(LivePlot):
 
     def _done(self) -> str:
         goal = f" of {self.total}" if self.total else ""
-        last = self.records[-1]
+        far = [record["kl"] for record in self.records if record.get("kl") is not None]
         return (
-            f"{self.name}: step {len(self.records)}{goal}, reward {last['reward']:.2f}, "
-            f"KL {last['kl']:.3f}"
+            f"{self.name}: step {len(self.records)}{goal}, "
+            f"reward {self.records[-1]['reward']:.2f}, KL {(far or [0.0])[-1]:.3f}"
         )
 
 

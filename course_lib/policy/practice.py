@@ -129,8 +129,8 @@ class Practice:
     agent: Agent
     guide: Agent
     customers: int = 32
-    states: int = 12
-    samples: int = 6
+    states: int = 24
+    samples: int = 4
     renew: int = 10
     seed: int = 0
     wordings: str = "trained"

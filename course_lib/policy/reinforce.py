@@ -270,11 +270,20 @@ def _learn(
     if not all(map(math.isfinite, better)):
         raise TrainingDiverged(f"a reward is no finite number: {flat}; nothing was learned from it")
     encoded = rendered([episode for group in groups for episode in group], tokenizer)
-    room = context_length(model)
-    fitting = [pair for pair in zip(encoded, better, strict=True) if len(pair[0]) <= room]
-    record: Record = {"reward": sum(flat) / len(flat), "too_long": len(encoded) - len(fitting)}
+    fitting = [p for p in zip(encoded, better, strict=True) if len(p[0]) <= context_length(model)]
+    telling = [pair for pair in fitting if abs(pair[1]) > 1e-9]  # the others have no gradient
+    record: Record = {
+        "reward": sum(flat) / len(flat),
+        "too_long": len(encoded) - len(fitting),
+        "telling": len(telling) / len(flat),
+    }
+    if not telling:  # every scenario's tries were equally good: nothing is learned
+        return {**record, **_UNCHANGED}
     pad_id = tokenizer.pad_token_id
-    return {**record, **policy_step(model, reference, optimizer, fitting, pad_id, config)}
+    return {**record, **policy_step(model, reference, optimizer, telling, pad_id, config)}
+
+
+_UNCHANGED: Record = {"loss": 0.0, "kl": None, "entropy": None, "grad_norm": 0.0, "tokens": 0}
 
 
 def drawn(items: Sequence[Any], count: int, step: int, seed: int = 0) -> list[Any]:

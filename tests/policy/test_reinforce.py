@@ -233,7 +233,8 @@ def test_not_a_number_stops_it_with_the_weights_as_before():
 def test_an_agent_that_says_nothing_is_refused():
     model, tokenizer = start()
     with pytest.raises(ValueError, match="said nothing"):
-        reinforce(model, tokenizer, lambda _: [[Talk([ASKED])] * 2], lambda _: 0.0, RLConfig(1))
+        silent = [[Talk([ASKED]), Talk([ASKED, ASKED])]]
+        reinforce(model, tokenizer, lambda _: silent, lambda t: len(t.messages), RLConfig(1))
 
 
 def test_what_is_too_long_is_counted_and_left_out():
@@ -275,7 +276,8 @@ def test_equal_rewards_teach_nothing():
     model, tokenizer = start()
     before = copy.deepcopy(model.state_dict())
     config = RLConfig(3, kl_weight=0.0)
-    reinforce(model, tokenizer, bandit(model, tokenizer), lambda _: 1.0, config)
+    records = reinforce(model, tokenizer, bandit(model, tokenizer), lambda _: 1.0, config)
+    assert {record["telling"] for record in records} == {0.0}
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
