@@ -34,7 +34,8 @@ _LONGEST = 4  # sentences of one wording
 _MOST = 12  # sentences of a turn that are looked at
 _TIE = 0.03  # wordings as near as this count as equally near: the value decides
 _MASKS = {"product": "xproduct", "order": "xorder", "address": "xaddress", "value": "xvalue"}
-_SENTENCE_END = re.compile(r"(?<=[.!?:])\s+")
+# A customer's opener may end in a colon; an agent's colon stands before the value.
+_CUTS = {"agent": re.compile(r"(?<=[.!?])\s+"), "customer": re.compile(r"(?<=[.!?:])\s+")}
 _BRACED = re.compile(r"\{(\w+)\}")
 _ORDER = re.compile(r"(?<![\d-])\d{7,12}(?![\d-])")
 _ADDRESS = re.compile(r"\b\d{1,3} [A-Z][a-z]+(?: [A-Z][a-z]+)+, [A-Z][a-z]+\b")
@@ -151,13 +152,13 @@ def _templates(language: Language, side: str) -> list[Template]:
 class Matcher:
     """Finds the wordings nearest to a text: TF-IDF of words, pairs of words and parts of words."""
 
-    def __init__(self, templates: Sequence[Template], threshold: float) -> None:
+    def __init__(self, templates: Sequence[Template], side: str) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import make_union
 
         if not templates:
             raise ValueError("no wordings to match: give the templates of one side")
-        self.templates, self.threshold = list(templates), threshold
+        self.templates, self.side = list(templates), side
         words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"[\w']+", sublinear_tf=True)
         parts = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), sublinear_tf=True)
         self._vectors: Any = make_union(words, parts)
@@ -177,7 +178,9 @@ class Matcher:
         """Matches many texts at once, which is faster; `match` then finds them ready."""
         if len(self._cache) > 50_000:
             self._cache.clear()
-        new = {text: _stretches(text) for text in texts if text not in self._cache}
+        new = {
+            text: _stretches(text, _CUTS[self.side]) for text in texts if text not in self._cache
+        }
         matches = iter(self._nearest([part for spans in new.values() for part in spans.values()]))
         for text, spans in new.items():
             self._cache[text] = _best_cut({span: next(matches) for span in spans})
@@ -192,14 +195,14 @@ class Matcher:
 
     def _match(self, text: str, row: Any) -> Match:
         top = float(row.max())
-        near = (row >= top - _TIE).nonzero()[0] if top >= self.threshold else []
+        near = (row >= top - _TIE).nonzero()[0] if top >= THRESHOLD[self.side] else []
         by_likeness = sorted(near, key=lambda i: -row[i])
         return Match(text, tuple(self.templates[i] for i in by_likeness), top)
 
 
-def _stretches(text: str) -> dict[tuple[int, int], str]:
+def _stretches(text: str, cuts: re.Pattern[str]) -> dict[tuple[int, int], str]:
     """Runs of sentences by their (start, end), those with an earlier end first."""
-    sentences = [s for s in _SENTENCE_END.split(text.strip()) if re.search(r"\w", s)][:_MOST]
+    sentences = [s for s in cuts.split(text.strip()) if re.search(r"\w", s)][:_MOST]
     return {
         (start, end): " ".join(sentences[start:end])
         for end in range(1, len(sentences) + 1)
@@ -276,7 +279,7 @@ _CURE = "cure"  # what to do about a red light: part of the answer, no act of it
 @cache
 def _agent_matcher() -> Matcher:
     cures = [Template(_CURE, "main", text) for text in shop().catalogue.cures.values()]
-    return Matcher([*_templates(shop().trained, "agent"), *cures], THRESHOLD["agent"])
+    return Matcher([*_templates(shop().trained, "agent"), *cures], "agent")
 
 
 @cache
@@ -319,10 +322,15 @@ def agent_turn(text: str) -> Turn:
     masked, acts, intents = mask(text), dict[Act, None](), []
     for match in _agent_matcher().match(masked.text):
         template = _chosen(match, masked.values)
-        if template:
+        if template and not _is_scrap(match.text, template):
             intents.append(template.intent)
             acts |= dict.fromkeys(_acts_of(template.intent, match.text))
     return Turn(text, tuple(acts), tuple(intents), masked.slots, masked.values)
+
+
+def _is_scrap(text: str, template: Template) -> bool:
+    """Whether the text is less than half of its wording: too little to have done anything."""
+    return 2 * len(text.split()) < len(template.text.split())
 
 
 def _acts_of(intent: str, text: str) -> list[Act]:
@@ -335,14 +343,14 @@ def _acts_of(intent: str, text: str) -> list[Act]:
 
 @cache
 def _customer_matcher() -> Matcher:
-    return Matcher(_templates(shop().trained, "customer"), THRESHOLD["customer"])
+    return Matcher(_templates(shop().trained, "customer"), "customer")
 
 
 @cache
 def _decision_matcher() -> Matcher:
     both = ("affirm", "deny")
     known = [t for t in _templates(shop().trained, "customer") if t.intent in both]
-    return Matcher(known, THRESHOLD["customer"])
+    return Matcher(known, "customer")
 
 
 def yes_or_no(text: str) -> str | None:
