@@ -151,7 +151,8 @@ def prefer(
     """
     config = config or DPOConfig()
     rows = _fitting(_encoded(pairs, tokenizer), context_length(model))
-    reference, records = frozen_copy(model).eval(), []
+    records: list[Record] = []
+    reference = frozen_copy(model)
     optimizer = torch.optim.AdamW(trained_weights(model), config.learning_rate, weight_decay=0.0)
     total = config.epochs * math.ceil(len(rows) / config.pairs_per_step)
     model.eval()

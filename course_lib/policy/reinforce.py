@@ -52,7 +52,7 @@ class RLConfig:
     steps: int = 20
     learning_rate: float = 5e-5
     kl_weight: float = 0.1
-    temperature: float = 1.0
+    temperature: float = 0.7
     clip: float = 1.0
     rows: int = 16
     precision: str = "auto"

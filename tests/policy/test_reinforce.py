@@ -77,7 +77,7 @@ def likes_yes(talk: Talk) -> float:
 def learn(kl_weight: float, steps: int = 25, **options):
     model, tokenizer = start()
     before = odds(model, tokenizer)[0].item()
-    config = RLConfig(steps, 5e-3, kl_weight, precision="fp32", **options)
+    config = RLConfig(steps, 5e-3, kl_weight, temperature=1.0, precision="fp32", **options)
     records = reinforce(model, tokenizer, bandit(model, tokenizer), likes_yes, config)
     return before, odds(model, tokenizer)[0].item(), records
 
@@ -115,6 +115,13 @@ def test_divergence_is_torchs_and_nought_at_the_start():
     theirs = torch.nn.functional.kl_div(q, p, log_target=True, reduction="none").sum(-1)
     assert torch.allclose(divergence(p, q), theirs, atol=1e-6)
     assert torch.allclose(divergence(p, p), torch.zeros(4), atol=1e-6)
+
+
+def test_the_temperature_is_the_one_it_was_drawn_at():
+    model, tokenizer = start()
+    batch = pad_batch(rendered([said(YES)], tokenizer), tokenizer.pad_token_id)
+    plain, cold = score(model, batch), score(model, batch, temperature=0.5)
+    assert torch.allclose((2 * plain.log_probs).log_softmax(-1), cold.log_probs, atol=1e-5)
 
 
 def test_entropy_of_an_even_choice():
@@ -170,7 +177,7 @@ def test_rows_belong_to_their_tokens():
 def test_a_step_is_minus_the_gradient_of_the_mean_over_the_agents_tokens():
     model, tokenizer = start()
     pairs = list(zip(rendered([said(YES), said(NO)], tokenizer), (1.5, -0.5), strict=True))
-    config = RLConfig(kl_weight=0.0, clip=1e9, rows=1, precision="fp32")  # two micro-batches
+    config = RLConfig(1, 1.0, 0.0, 1.0, clip=1e9, rows=1, precision="fp32")  # two micro-batches
     plain = copy.deepcopy(model)
     optimizer = torch.optim.SGD(trained_weights(model), lr=1.0)
     record = policy_step(
