@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
@@ -101,18 +100,31 @@ def test_it_never_leaves_before_its_goal_is_decided():
         assert customer.decided
 
 
-def test_it_never_agrees_to_what_it_does_not_want(wild):
-    refused = 0
-    for episode in wild:
-        refuses = {t.intent for t in episode.goal.tasks if t.get("decision") == "no"}
-        agrees = {t.intent for t in episode.goal.tasks} - refuses
+def unwanted_consents(episodes):
+    """How often the customer was asked to agree to what it does not want, and how often it did."""
+    asked = agreed = 0
+    for episode in episodes:
+        wanted = {t.intent for t in episode.goal.tasks if t.get("decision") != "no"}
         answers = [m["content"] for m in episode.messages if m["role"] == "user"][1:]
         for step, answer in zip(episode.steps, answers, strict=False):
             confirmed = {what for act, what in step.turn.acts if act == "confirm"}
-            if confirmed and not confirmed & agrees:
-                refused += 1
-                assert "affirm" not in customer_turn(answer).intents
-    assert refused > 10
+            if confirmed and not confirmed & wanted:
+                asked += 1
+                agreed += "affirm" in customer_turn(answer).intents
+    return asked, agreed
+
+
+def test_it_never_agrees_to_what_it_does_not_want(wild):
+    asked, agreed = unwanted_consents([*wild, *play(RuleAgent(), draw_customers(100, seed=5))])
+    assert asked > 20
+    assert agreed == 0
+
+
+def test_a_customer_that_agrees_to_everything_is_caught(monkeypatch):
+    honest = Customer._reply
+    monkeypatch.setattr(Customer, "_reply", lambda self, _, errand: honest(self, "affirm", errand))
+    _, agreed = unwanted_consents(play(RuleAgent(), draw_customers(100, seed=5)))
+    assert agreed > 5
 
 
 def test_a_refused_order_is_never_done():
@@ -321,14 +333,6 @@ def test_unseen_wordings_are_never_those_of_training():
 
 
 # ---- the tests above bite
-
-
-def test_an_agreeable_customer_is_caught(monkeypatch):
-    """A customer that says yes to everything breaks the promise that the tests hold."""
-    monkeypatch.setattr(module.Errand, "wanted", property(lambda self: {}))
-    agreeable = replace(goal(cancel("no")), tasks=(cancel(),))
-    outcomes = {e.outcomes for e in play(RuleAgent(), [Customer(agreeable, s) for s in range(5)])}
-    assert ("withdrawn",) not in outcomes
 
 
 def test_a_judge_that_forgets_the_no_is_caught(plain, monkeypatch):
