@@ -46,7 +46,8 @@ class RLConfig:
 
     `kl_weight`: nats of divergence from the start are charged at this rate, per trained token.
     `temperature`: that of the sampled replies; the log probabilities are taken at the same.
-    `rows`: conversations in one forward pass. The learning rate falls to 0 in a straight line.
+    `rows`: conversations in one forward pass. The learning rate rises over `warmup` steps, as
+    Adam's first steps are of full size however noisy the gradient, and falls to 0 from there.
     """
 
     steps: int = 20
@@ -55,6 +56,7 @@ class RLConfig:
     temperature: float = 0.7
     clip: float = 1.0
     rows: int = 16
+    warmup: int = 3
     precision: str = "auto"
 
     def __post_init__(self) -> None:
@@ -244,7 +246,7 @@ def reinforce(
     for step in range(config.steps):
         started = time.perf_counter()
         groups = play(step)
-        set_learning_rate(optimizer, config.learning_rate * (1 - step / config.steps))
+        set_learning_rate(optimizer, rate_at(step, config))
         record = _learn(model, reference, tokenizer, optimizer, groups, reward, config)
         seen = watch([episode for group in groups for episode in group]) if watch else {}
         seconds = time.perf_counter() - started
@@ -252,6 +254,12 @@ def reinforce(
         if on_record:
             on_record(records[-1])
     return records
+
+
+def rate_at(step: int, config: RLConfig) -> float:
+    """Learning rate of step `step` (from 0): up over the warm-up, then down to 0."""
+    rising = min(1.0, (step + 1) / (config.warmup + 1))
+    return config.learning_rate * rising * (1 - step / config.steps)
 
 
 def _learn(

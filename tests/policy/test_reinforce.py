@@ -24,6 +24,7 @@ from course_lib.policy.reinforce import (  # noqa: E402
     frozen_copy,
     policy_loss,
     policy_step,
+    rate_at,
     reinforce,
     rendered,
     score,
@@ -77,7 +78,7 @@ def likes_yes(talk: Talk) -> float:
 def learn(kl_weight: float, steps: int = 25, **options):
     model, tokenizer = start()
     before = odds(model, tokenizer)[0].item()
-    config = RLConfig(steps, 5e-3, kl_weight, temperature=1.0, precision="fp32", **options)
+    config = RLConfig(steps, 5e-3, kl_weight, 1.0, warmup=0, precision="fp32", **options)
     records = reinforce(model, tokenizer, bandit(model, tokenizer), likes_yes, config)
     return before, odds(model, tokenizer)[0].item(), records
 
@@ -309,6 +310,14 @@ def test_records_come_while_it_runs_with_what_is_watched():
     )
     assert [record["step"] for record in seen] == [1, 2]
     assert seen[0]["talks"] == 8
+
+
+def test_the_rate_rises_and_falls():
+    rates = [rate_at(step, RLConfig(10, 1.0, warmup=3)) for step in range(10)]
+    assert rates[:4] == pytest.approx([0.25, 0.45, 0.6, 0.7])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1)
+    assert rate_at(0, RLConfig(10, 1.0, warmup=0)) == 1.0
 
 
 def test_draws_differ_by_step_and_not_by_call():
