@@ -201,7 +201,7 @@ class RatingLog(ClickLog):
     @classmethod
     def check(cls, click: Any) -> None:
         """Raises DialogueError for what is no click of a rater."""
-        super(RatingLog, cls).check(click)
+        super().check(click)
         sides = click.get("sides", ["?"])
         if not 1 <= len(sides) <= 2 or not all(isinstance(name, str) for name in sides):
             raise DialogueError("'sides' must name one system or two")
