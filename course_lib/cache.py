@@ -1,12 +1,12 @@
 """A key-value cache with room for what is to come, so that no step copies what is there.
 
 `transformers`' dynamic cache makes all keys and values anew at each token, and a row that leaves
-the batch costs another copy of all others.
+the batch costs another copy of all others. Here rows end at one column, `length`, and begin
+where their text does; what stands before that is masked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,63 +19,65 @@ class RoomyLayer(DynamicLayer):
     `keys` and `values` are views (rows, heads, length so far, head size) of it.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, rows: int, room: int) -> None:
         super().__init__()
-        self.room = room
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Sets the room aside once the shapes are known."""
-        super().lazy_initialization(key_states, value_states)
-        self._keys, self._values = (
-            states.new_empty(*states.shape[:2], self.room, states.shape[3])
-            for states in (key_states, value_states)
-        )
-        self.keys, self.values = self._keys[:, :, :0], self._values[:, :, :0]
+        self.rows, self.room = rows, room
+        self._states: tuple[torch.Tensor, ...] = ()  # all keys and all values, seen or not
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Appends (rows, heads, new, head size) states; returns all so far."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        rows, start = len(key_states), self.keys.shape[2]
-        end = start + key_states.shape[2]
-        self._keys[:rows, :, start:end] = key_states
-        self._values[:rows, :, start:end] = value_states
-        self.keys, self.values = self._keys[:rows, :, :end], self._values[:rows, :, :end]
+        length = self.get_seq_length() + key_states.shape[2]
+        self.put(0, (key_states, value_states), length)
         return self.keys, self.values
 
-    def move_rows(self, source: Sequence[int], target: Sequence[int], rows: int) -> None:
-        """Copies the rows `source` over the rows `target`, then keeps the first `rows`."""
-        length = self.keys.shape[2]
-        for states in (self._keys, self._values):
-            for old, new in zip(source, target, strict=True):
+    def put(self, row: int, states: tuple[torch.Tensor, ...], end: int) -> None:
+        """Writes keys and values of some rows, from `row` on, so that they end at column `end`."""
+        if not self._states:
+            # zeros: what is masked is multiplied by 0, and 0 times a stray NaN would be NaN
+            shape = (self.rows, states[0].shape[1], self.room)
+            self._states = tuple(s.new_zeros(*shape, s.shape[3]) for s in states)
+            self.dtype, self.device = states[0].dtype, states[0].device
+            self.is_initialized = True
+        rows, start = row + len(states[0]), end - states[0].shape[2]
+        for room, new in zip(self._states, states, strict=True):
+            room[row:rows, :, start:end] = new
+        self.show(rows, end)
+
+    def show(self, rows: int, length: int) -> None:
+        """Keeps the first `rows` rows and `length` columns in view."""
+        if not self._states:
+            return
+        self.keys, self.values = (states[:rows, :, :length] for states in self._states)
+
+    def shift(self, rows: int, width: int, end: int) -> None:
+        """Moves the last `width` columns of the rows so that they end at column `end`."""
+        old = self.get_seq_length()
+        for states in self._states:
+            states[:rows, :, end - width : end] = states[:rows, :, old - width : old].clone()
+        self.show(rows, end)
+
+    def move_rows(self, moves: list[tuple[int, int]], rows: int) -> None:
+        """Copies row a over row b for each (a, b), then keeps the first `rows`."""
+        length = self.get_seq_length()
+        for states in self._states:
+            for old, new in moves:
                 states[new, :, :length] = states[old, :, :length]
-        self.keys, self.values = self._keys[:rows, :, :length], self._values[:rows, :, :length]
+        self.show(rows, length)
 
 
-def roomy_cache(model: Any, room: int) -> DynamicCache:
-    """A cache for `room` tokens; the model's own kind where a layer needs more than plain ones."""
+def roomy_cache(model: Any, rows: int, room: int) -> DynamicCache:
+    """A cache for `rows` rows of `room` tokens.
+
+    Of the model's own kind where a layer is more than plain keys and values (a sliding window).
+    """
     cache = DynamicCache(config=model.config)
-    if all(type(layer) is DynamicLayer for layer in cache.layers):
-        cache.layers = [RoomyLayer(room) for _ in cache.layers]
+    if cache.layers and all(type(layer) is DynamicLayer for layer in cache.layers):
+        cache.layers = [RoomyLayer(rows, room) for _ in cache.layers]
     return cache
 
 
-def keep_rows(cache: DynamicCache, alive: Sequence[bool]) -> list[int]:
-    """Drops the rows that are not alive; returns the others by number in their new order.
-
-    As few rows move as can be: the last ones into the gaps.
-    """
-    count = sum(alive)
-    gaps = [i for i in range(count) if not alive[i]]
-    movers = [i for i in range(count, len(alive)) if alive[i]]
-    order = list(range(count))
-    for gap, mover in zip(gaps, movers, strict=True):
-        order[gap] = mover
-    if all(isinstance(layer, RoomyLayer) for layer in cache.layers):
-        for layer in cache.layers:
-            layer.move_rows(movers, gaps, count)
-    else:
-        cache.batch_select_indices(torch.tensor(order, device=cache.layers[0].device))
-    return order
+def is_roomy(cache: DynamicCache) -> bool:
+    """Whether rows may join a batch under way."""
+    return bool(cache.layers) and all(isinstance(layer, RoomyLayer) for layer in cache.layers)

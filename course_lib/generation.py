@@ -2,8 +2,8 @@
 
 Both stop at the tokenizer's end token, both take greedy choices unless a temperature is set, and
 both give the text that `model.generate` gives under greedy. What makes the batches fast: histories
-of like length go together, rows that have ended leave, the cache is written in place, and
-only the last position's logits are formed.
+of like length go together, rows that have ended leave and others take their places, the cache is
+written in place, and only the last position's logits are formed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.cache import keep_rows, roomy_cache
 from course_lib.chat_format import prompt_ids
+from course_lib.decoding import Rows
 
 History = Sequence[dict[str, Any]]
 
@@ -127,46 +127,50 @@ def generate_replies(
 ) -> list[Reply]:
     """Replies to many histories, in their order; `on_batch(n)` is told n more are done.
 
-    A drawn reply depends on the seed and on its place among the histories, not on the batch. A
-    reply also ends before the first of the `stop_texts`.
+    At most `batch_size` rows are under way at once. A drawn reply depends on the seed and on its
+    place among the histories, not on the batch. A reply also ends before the first of the
+    `stop_texts`.
     """
     model.eval()
     limit = _room(model, max_new_tokens)
     prompts = [fitting_prompt(history, tokenizer, limit) for history in histories]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # little padding
-    replies: dict[int, Reply] = {}
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        choice = _Choice([prompts[i] for i in chosen], chosen, sampling, max_new_tokens)
-        found = _batch(model, tokenizer, choice, max_new_tokens, stop_texts)
-        replies.update(zip(chosen, found, strict=True))
-        if on_batch:
-            on_batch(len(chosen))
-    return [replies[i] for i in range(len(prompts))]
+    drafts = [_Draft(tokenizer, max_new_tokens, stop_texts) for _ in prompts]
+    told = 0
+    for pairs in _steps(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, drafts):
+        told += sum(drafts[row].over for row, _ in pairs)
+        if on_batch and (told >= batch_size or len(pairs) == told):
+            on_batch(told)
+            told = 0
+    if on_batch and told:
+        on_batch(told)
+    texts = tokenizer.batch_decode([draft.tokens for draft in drafts]) if drafts else []
+    return [draft.reply(text) for draft, text in zip(drafts, texts, strict=True)]
 
 
-def _batch(
-    model: Any, tokenizer: Any, choice: _Choice, max_new_tokens: int, stop_texts: Sequence[str]
-) -> list[Reply]:
-    tokens: list[list[int]] = [[] for _ in choice.prompts]
-    ended: set[int] = set()
+class _Draft:
+    """A reply while it grows."""
 
-    def over(row: int, token: int) -> bool:
-        if token == tokenizer.eos_token_id:
-            ended.add(row)
+    def __init__(self, tokenizer: Any, most: int, stop_texts: Sequence[str] = ()) -> None:
+        self._tokenizer, self._most, self._stop_texts = tokenizer, most, stop_texts
+        self.tokens: list[int] = []
+        self.stopped = False
+
+    @property
+    def over(self) -> bool:
+        return self.stopped or len(self.tokens) >= self._most
+
+    def add(self, token: int) -> bool:
+        """Takes one more token; whether the reply is over."""
+        if token == self._tokenizer.eos_token_id:
+            self.stopped = True
         else:
-            tokens[row].append(token)
-            if stop_texts and _cut(tokenizer.decode(tokens[row]), stop_texts)[1]:
-                ended.add(row)
-        return row in ended
+            self.tokens.append(token)
+            if self._stop_texts:
+                self.stopped = _cut(self._tokenizer.decode(self.tokens), self._stop_texts)[1]
+        return self.over
 
-    for _ in _steps(model, tokenizer.pad_token_id, choice, max_new_tokens, over):
-        pass
-    texts = [_cut(text, stop_texts)[0] for text in tokenizer.batch_decode(tokens)]
-    return [
-        Reply(text, ids, i in ended)
-        for i, (text, ids) in enumerate(zip(texts, tokens, strict=True))
-    ]
+    def reply(self, text: str) -> Reply:
+        return Reply(_cut(text, self._stop_texts)[0], self.tokens, self.stopped)
 
 
 def _cut(text: str, stop_texts: Sequence[str]) -> tuple[str, bool]:
@@ -175,83 +179,69 @@ def _cut(text: str, stop_texts: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(places)], True) if places else (text, False)
 
 
-def _left_padded(prompts: Sequence[list[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, T) ids and (B, T) mask, prompts flush right so that every row continues at its end."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = [[pad_id] * (width - len(prompt)) + prompt for prompt in prompts]
-    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(ids), torch.tensor(mask)
-
-
 def _steps(
     model: Any,
-    pad_id: int,
-    choice: _Choice,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
     max_new_tokens: int,
-    over: Callable[[int, int], bool],
+    batch_size: int,
+    sampling: Sampling,
+    drafts: Sequence[_Draft],
 ) -> Iterator[list[tuple[int, int]]]:
-    """At each step the (row, token) pairs of the rows that go on; those that are `over` leave."""
-    ids, mask = (t.to(model.device) for t in _left_padded(choice.prompts, pad_id))
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    width = ids.shape[1]
-    mask = torch.cat([mask, mask.new_ones(len(mask), max_new_tokens)], dim=1)
-    cache = roomy_cache(model, width + max_new_tokens)
-    rows = list(range(len(ids)))
-    for step in range(max_new_tokens):
-        output = model(
-            input_ids=ids,
-            attention_mask=mask[:, : width + step],
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        tokens = choice(output.logits[:, -1], rows, step)
-        found = list(zip(rows, tokens.tolist(), strict=True))
-        alive = [not over(row, token) for row, token in found]
-        yield found
-        if not any(alive):
-            return
-        if not all(alive):  # finished rows leave the batch
-            order = keep_rows(cache, alive)
-            rows = [rows[i] for i in order]
-            tokens, mask, positions = tokens[order], mask[order], positions[order]
-        ids, positions = tokens[:, None], positions[:, -1:] + 1
+    """Adds a token to the drafts under way; yields (number, token) of each, step by step."""
+    waiting = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))  # the shortest last
+    longest = len(prompts[waiting[0]]) if waiting else 0
+    # a row that joins late may run as long again as those that it joined
+    rows = Rows(model, tokenizer.pad_token_id, batch_size, longest + 2 * max_new_tokens)
+    choice = _Choice(prompts, sampling, max_new_tokens)
+    logits = torch.empty(0)
+    while waiting or rows.numbers:
+        if waiting and (places := rows.places()):
+            new = [waiting.pop() for _ in range(min(places, len(waiting)))]
+            under_way = len(rows.numbers)
+            read = rows.join(new, [prompts[i] for i in new])
+            logits = torch.cat([logits, read]) if under_way else read
+        tokens = choice(logits, rows.numbers)
+        pairs = list(zip(rows.numbers, tokens.tolist(), strict=True))
+        alive = [not drafts[row].add(token) for row, token in pairs]
+        yield pairs
+        if not all(alive):
+            tokens = tokens[rows.keep(alive)]
+        if rows.numbers:
+            logits = rows.step(tokens)
 
 
 class _Choice:
-    """Chooses the next tokens of a batch of prompts; `numbers` are their places in the whole."""
+    """Chooses the next tokens of rows; each row has draws of its own, whatever its neighbours."""
 
     def __init__(
-        self,
-        prompts: Sequence[list[int]],
-        numbers: Sequence[int],
-        sampling: Sampling,
-        max_new_tokens: int,
+        self, prompts: Sequence[list[int]], sampling: Sampling, max_new_tokens: int
     ) -> None:
-        self.prompts, self.sampling = prompts, sampling
-        self._draws = (
-            [np.random.default_rng((sampling.seed, n)).random(max_new_tokens) for n in numbers]
-            if sampling.temperature
-            else []
-        )
+        self.sampling = sampling
         self._seen = [list(prompt) for prompt in prompts]
+        self._step = [0] * len(prompts)
         self._warp = warpers(sampling)
+        self._draws = [
+            np.random.default_rng((sampling.seed, number)).random(max_new_tokens)
+            for number in range(len(prompts) if sampling.temperature else 0)
+        ]
 
-    def __call__(self, logits: torch.Tensor, rows: Sequence[int], step: int) -> torch.Tensor:
+    def __call__(self, logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
         """(B, V) logits -> (B,) tokens."""
         scores = logits
         if self._warp:
             scores = self._warp(self._histories(rows).to(logits.device), logits.float())
-        if not self.sampling.temperature:
-            tokens = scores.argmax(-1)
-        else:
-            draws = np.asarray([self._draws[row][step] for row in rows])
-            tokens = drawn(scores.softmax(-1), torch.from_numpy(draws))
+        tokens = scores.argmax(-1) if not self.sampling.temperature else self._drawn(scores, rows)
         if self.sampling.repetition_penalty != 1:
             for row, token in zip(rows, tokens.tolist(), strict=True):
                 self._seen[row].append(token)
         return tokens
+
+    def _drawn(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        draws = np.asarray([self._draws[row][self._step[row]] for row in rows], dtype=np.float32)
+        for row in rows:
+            self._step[row] += 1
+        return drawn(scores.float().softmax(-1), torch.from_numpy(draws).to(scores.device))
 
     def _histories(self, rows: Sequence[int]) -> torch.Tensor:
         """(B, T) all tokens so far; a shorter row repeats its first, which changes no penalty."""
@@ -311,22 +301,15 @@ def stream(
     """
     model.eval()
     prompt = fitting_prompt(messages, tokenizer, _room(model, max_new_tokens))
-    choice = _Choice([prompt], [0], sampling, max_new_tokens)
-    end = tokenizer.eos_token_id
-    reply: list[int] = []
+    draft = _Draft(tokenizer, max_new_tokens)
     shown = ""
-    for [(_, token)] in _steps(
-        model, tokenizer.pad_token_id, choice, max_new_tokens, lambda _, token: token == end
-    ):
-        if token == end:
-            break
-        reply.append(token)
-        text = tokenizer.decode(reply)
-        if not text.endswith("\ufffd"):  # half a character: wait for its other bytes
+    for _ in _steps(model, tokenizer, [prompt], max_new_tokens, 1, sampling, [draft]):
+        text = tokenizer.decode(draft.tokens)
+        if len(text) > len(shown) and not text.endswith("\ufffd"):  # wait for a whole character
             yield text[len(shown) :]
             shown = text
         if stop and stop():
             return
-    rest = tokenizer.decode(reply)[len(shown) :]
+    rest = tokenizer.decode(draft.tokens)[len(shown) :]
     if rest:
         yield rest
