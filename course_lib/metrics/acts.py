@@ -46,7 +46,8 @@ class ActRecogniser:
         if not len(texts):
             return []
         found = self._pipeline.predict([_plain(text) for text in texts])
-        return [frozenset(n for n, yes in zip(self.names, row, strict=True) if yes) for row in found]
+        pairs = (zip(self.names, row, strict=True) for row in found)
+        return [frozenset(name for name, yes in row if yes) for row in pairs]
 
 
 def learn_acts(dialogues: Iterable[Dialogue], rarest: int = 5) -> ActRecogniser:

@@ -102,6 +102,45 @@ def losses(
     return Losses(np.stack(list(rows.values())), tuple(rows))
 
 
+def of_log_probabilities(
+    log_probabilities: Sequence[Sequence[float]],
+    labels: Sequence[Sequence[int]],
+    byte_counts: Sequence[int] | None = None,
+) -> Losses:
+    """Losses from each label's log-probability (natural), one row a dialogue; -100 is untrained."""
+    _require_like(log_probabilities, labels)
+    rows = np.zeros((len(labels), 4))
+    for row, chances, wanted in zip(rows, log_probabilities, labels, strict=True):
+        trained = [c for c, label in zip(chances, wanted, strict=True) if label != IGNORE]
+        row[NATS], row[TOKENS] = -sum(trained), len(trained)
+    if byte_counts is not None:
+        rows[:, BYTES] = byte_counts
+    return Losses(rows, tuple(str(i) for i in range(len(rows))))
+
+
+def token_accuracy(guesses: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) -> Score:
+    """Share of trained labels that were guessed right; guess t stands where label t stands."""
+    _require_like(guesses, labels)
+    pairs = [
+        [(g, label) for g, label in zip(*both, strict=True) if label != IGNORE]
+        for both in zip(guesses, labels, strict=True)
+    ]
+    right = [sum(g == label for g, label in row) for row in pairs]
+    rows = np.asarray([[r, len(row)] for r, row in zip(right, pairs, strict=True)], dtype=float)
+    each = [r / max(len(row), 1) for r, row in zip(right, pairs, strict=True)]
+    return score_of(each, "token accuracy", rows)
+
+
+def _require_like(predictions: Sequence[Sequence[float]], labels: Sequence[Sequence[int]]) -> None:
+    if len(predictions) != len(labels):
+        raise ValueError(f"{len(predictions)} rows of predictions and {len(labels)} of labels")
+    for number, (row, wanted) in enumerate(zip(predictions, labels, strict=True)):
+        if len(row) != len(wanted):
+            raise ValueError(f"row {number}: {len(row)} predictions and {len(wanted)} labels")
+    if not any(label != IGNORE for row in labels for label in row):
+        raise ValueError("no trained token in the labels: all are -100")
+
+
 def perplexity(
     model: Any, tokenizer: Any, dialogues: Sequence[Dialogue], per: str = "token"
 ) -> Score:
