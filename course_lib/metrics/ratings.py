@@ -404,11 +404,19 @@ def _outcomes(rows: Sequence[Preference]) -> tuple[list[str | None], list[str | 
     return [p.winner for p in rows], [p.loser for p in rows]
 
 
-def left_rate(preferences: Iterable[Preference], resamples: int = 1000, seed: int = 0) -> Interval:
-    """Share of the decided comparisons that the left side won; near one half without a habit."""
-    rows = [p for p in preferences if p.winner is not None]
+def left_rate(
+    preferences: Iterable[Preference],
+    rater: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Share of the decided comparisons that the left side won; near one half without a habit.
+
+    Of one rater, or of all together.
+    """
+    rows = [p for p in preferences if p.winner is not None and rater in (None, p.rater)]
     if not rows:
-        raise ValueError("no comparison was decided")
+        raise ValueError(f"no comparison was decided by {rater or 'anybody'}")
     values, groups = [float(p.winner == p.left) for p in rows], [p.item for p in rows]
     return bootstrap(values, groups, resamples=resamples, seed=seed)
 

@@ -7,12 +7,12 @@ most similar question in the training dialogues and repeats the answer given the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from course_lib.annotation.baselines import tfidf
-from course_lib.dialogue import Dialogue, Message
+from course_lib.dialogue import Dialogue
+from course_lib.metrics.acts import acts_of, learn_acts
 
 History = Sequence[Mapping[str, Any]]
 
@@ -48,28 +48,28 @@ def reply_turns(dialogues: Iterable[Dialogue]) -> list[ReplyTurn]:
         for number, message in enumerate(dialogue.messages):
             if number and message.role == "assistant":
                 before = tuple(messages[:number])
-                kind = reply_kind(message)
+                kind = reply_kind(acts_of(message))
                 found.append(ReplyTurn(dialogue.id, before, message.content, kind))
     return found
 
 
-def reply_kind(message: Message) -> str:
-    """One of KINDS by the acts of the message.
+def reply_kind(acts: Iterable[str]) -> str:
+    """One of KINDS for acts as `metrics.acts` names them ("request product", "inform", …).
 
     Of several acts asking counts first, then confirming and handing over, then answering: what the
     customer must do next matters most.
     """
-    acts = {act for act, _ in message.acts}
-    return next((kind for act, kind in _KIND_OF_ACT.items() if act in acts), "other")
+    kinds = {act.partition(" ")[0] for act in acts}
+    return next((kind for act, kind in _KIND_OF_ACT.items() if act in kinds), "other")
 
 
-def kind_detector(dialogues: Iterable[Dialogue]) -> Any:
-    """A linear classifier that reads a reply and says its kind, with `predict(texts)`.
+def kind_reader(dialogues: Iterable[Dialogue]) -> Callable[[Sequence[str]], list[str]]:
+    """A function from replies to their kinds, learned from annotated dialogues.
 
-    It is a measuring instrument with errors of its own: measure it on gold replies before use.
+    It is a measuring instrument with errors of its own: test it on replies of known kind.
     """
-    turns = {(turn.reference, turn.kind) for turn in reply_turns(dialogues)}
-    return tfidf(sorted(turns))
+    recognise = learn_acts(dialogues)
+    return lambda texts: [reply_kind(acts) for acts in recognise(texts)]
 
 
 def majority_reply(dialogues: Iterable[Dialogue]) -> str:

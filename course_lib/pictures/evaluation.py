@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from course_lib.metrics.overlap import words_of
+from course_lib.metrics.overlap import bleu, chrf, rouge_l, words_of
 from course_lib.metrics.ratings import FORM, Form, Ratings
-from course_lib.plots import _CELL, Picture, View
+from course_lib.plots import _CELL, Picture, View, side_by_side
 
 _SHARED, _ALONE = "#bfe3c0", "#f6c6c0"
 _POINTS = ("#b2182b", "#ef8a62", "#d9d9d9", "#67a9cf", "#2166ac")
@@ -31,6 +31,15 @@ def overlap_strip(reply: str, reference: str) -> View:
         pieces.append(f'<span style="{style}">{html.escape(word)}</span>')
         texts.append(f"«{word}»" if shared else word)
     return View(" ".join(pieces), " ".join(texts))
+
+
+def likeness_table(replies: Mapping[str, str], reference: str) -> View:
+    """Name -> reply as a table: the words as in `overlap_strip`, BLEU, chrF and ROUGE-L."""
+    rows: list[list[Any]] = []
+    for name, text in replies.items():
+        scores = [score([text], [reference]).value for score in (bleu, chrf, rouge_l)]
+        rows.append([name, overlap_strip(text, reference), *(f"{s:.2f}" for s in scores)])
+    return side_by_side(rows, ["reply", "words", "BLEU", "chrF", "ROUGE-L"])
 
 
 def measure_grid(

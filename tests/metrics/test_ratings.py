@@ -119,7 +119,9 @@ def test_win_rates_count_a_tie_as_half():
     assert found.rate.value == pytest.approx((3 + 2 / 2) / 6)
     assert win_rate(rows, "b").rate.value == pytest.approx(1 - found.rate.value)
     assert found.rate.low < found.rate.value < found.rate.high
-    assert left_rate(rows).value == pytest.approx(3 / 4)
+    assert left_rate(rows).value == left_rate(rows, "r").value == pytest.approx(3 / 4)
+    with pytest.raises(ValueError, match="decided by zoe"):
+        left_rate(rows, "zoe")
     with pytest.raises(ValueError, match="no comparison with 'c'"):
         win_rate(rows, "c")
 

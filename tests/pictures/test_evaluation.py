@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from course_lib.metrics.ratings import Judgement, Ratings
-from course_lib.pictures.evaluation import measure_grid, overlap_strip, plot_points
+from course_lib.pictures.evaluation import likeness_table, measure_grid, overlap_strip, plot_points
 
 
 def test_shared_words_are_marked_once_each():
     view = overlap_strip("The kettle, the <b>kettle costs", "the kettle costs 39 euros")
     assert repr(view) == "«The» «kettle,» the <b>kettle «costs»"
     assert "<b>" not in view.page and view.page.count("#bfe3c0") == 3
+
+
+def test_the_table_of_likeness_has_all_three_measures():
+    text = repr(likeness_table({"same": "a b c d"}, "a b c d"))
+    assert text == "reply: same\nwords: «a» «b» «c» «d»\nBLEU: 100.00\nchrF: 100.00\nROUGE-L: 1.00"
 
 
 def test_the_best_of_a_column_has_a_star():
