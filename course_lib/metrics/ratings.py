@@ -67,7 +67,7 @@ class Form:
 
     @property
     def names(self) -> list[str]:
-        return [question.name for question in (*self.scales, *self.behaviours)]
+        return [scale.name for scale in self.scales] + [asked.name for asked in self.behaviours]
 
     def level(self, name: str) -> Level:
         """How far two answers can be apart: ranks on a scale, equal or not elsewhere."""
@@ -268,7 +268,8 @@ class Ratings:
 
     @property
     def raters(self) -> list[str]:
-        return sorted({said.rater for said in (*self.judgements, *self.preferences)})
+        found = {judgement.rater for judgement in self.judgements}
+        return sorted(found | {preference.rater for preference in self.preferences})
 
     @property
     def systems(self) -> list[str]:
