@@ -110,7 +110,7 @@ class Rows:
         if self._joinable:
             for layer in self.cache.layers:
                 layer.move_rows(moves, count)  # type: ignore[union-attr]
-        else:
+        elif count:
             self.cache.batch_select_indices(torch.tensor(order, device=self.starts.device))
         self.numbers = [self.numbers[i] for i in order]
         self.starts = self.starts[order]

@@ -67,10 +67,15 @@ def _score(
     true: Labels, said: Labels, label: str | None, measure: Measure, signature: str
 ) -> Score:
     pairs = _pairs(true, said)
-    known = {name for pair in pairs for side in pair for name in side}
-    names = sorted(known) if label is None else [label]
+    names = sorted({name for side in (0, 1) for pair in pairs for name in pair[side]})
+    if label is not None:
+        names = [label]
+    elif measure is macro_f1:  # the same for every system that is held to the same truth
+        names = sorted({name for true_ones, _ in pairs for name in true_ones})
     counts = np.asarray([[_counted(name, t, s) for name in names] for t, s in pairs], dtype=float)
     rows = counts.reshape(len(pairs), len(names), 3)
+    if measure is not macro_f1:
+        rows = rows.sum(1, keepdims=True)
     return score_of([float(t == s) for t, s in pairs], signature, rows, measure)
 
 

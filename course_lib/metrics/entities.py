@@ -39,7 +39,10 @@ def entity_f1(true: Spans, said: Spans, measure: str = "f1") -> Score:
     if len(said) != len(true) or not len(said):
         raise ValueError(f"{len(true)} texts with true spans and {len(said)} with said ones")
     pairs = [(_keys(t), _keys(s)) for t, s in zip(true, said, strict=True)]
-    slots = sorted({slot for pair in pairs for side in pair for slot, _, _ in side})
+    # a slot that is said but never true counts in the pooled figures only
+    slots = sorted({slot for true_ones, _ in pairs for slot, _, _ in true_ones})
+    if measure != "macro_f1":
+        slots = [""]
     rows = np.asarray([[_counted(slot, *pair) for slot in slots] for pair in pairs], dtype=float)
     rows = rows.reshape(len(pairs), len(slots), 3)
     values = [float(t == s) for t, s in pairs]
@@ -82,7 +85,7 @@ def _keys(spans: Iterable[Any]) -> frozenset[tuple[str, int, int]]:
 def _counted(
     slot: str, true: frozenset[tuple[str, int, int]], said: frozenset[tuple[str, int, int]]
 ) -> list[int]:
-    t, s = ({span for span in spans if span[0] == slot} for spans in (true, said))
+    t, s = ({span for span in spans if slot in ("", span[0])} for spans in (true, said))
     found = [0, 0, 0]
     found[RIGHT], found[SAID], found[TRUE] = len(s & t), len(s), len(t)
     return found

@@ -24,9 +24,8 @@ def stop_rate(replies: Sequence[Reply]) -> Score:
 
 def lengths(replies: Sequence[str | Reply]) -> Score:
     """Mean length in words; of `Reply` objects in tokens."""
-    replies = list(replies)
-    if replies and all(isinstance(reply, Reply) for reply in replies):
-        tokens = [float(len(reply.tokens)) for reply in replies if isinstance(reply, Reply)]
+    tokens = [float(len(reply.tokens)) for reply in replies if isinstance(reply, Reply)]
+    if tokens and len(tokens) == len(replies):
         return score_of(tokens, "length|tokens")
     return score_of([float(len(text.split())) for text in _texts(replies)], "length|words")
 
