@@ -43,12 +43,15 @@ def likeness_table(replies: Mapping[str, str], reference: str) -> View:
 
 
 def measure_grid(
-    rows: Mapping[str, Mapping[str, float]], lower_is_better: Sequence[str] = ()
+    rows: Mapping[str, Mapping[str, float]],
+    lower_is_better: Sequence[str] = (),
+    unshaded: Sequence[str] = (),
 ) -> View:
     """A table, one line a system and one column a measure, the better the greener.
 
-    Each column is shaded between its own worst and best. In the text form the best of a column has
-    a star. Raises ValueError when two systems have other measures.
+    Each column is shaded between its own worst and best, but for those that have no best. In the
+    text form the best of a column has a star. Raises ValueError when two systems have other
+    measures.
     """
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     for system, row in rows.items():
@@ -57,6 +60,7 @@ def measure_grid(
                 f"{system!r} has {list(row)}, not {names}: give each the same measures"
             )
     shades = {n: _shades([row[n] for row in rows.values()], n in lower_is_better) for n in names}
+    shades |= {n: [0.0] * len(rows) for n in unshaded}
     head = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in ["system", *names])
     body, lines = "", ["  ".join(["system", *names])]
     for place, (system, row) in enumerate(rows.items()):

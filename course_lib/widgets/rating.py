@@ -231,7 +231,7 @@ class Rating:
         both = None if len(sides) == len(SIDES) else "none"
         self._columns["right"].layout.display = self._choices.layout.display = both
         self._colour(now)
-        state = "skipped" if now.skipped else f"{len(now.answers)} answers here"
+        state = "skipped" if now.skipped else f"answers here: {len(now.answers)}"
         parts = [f"{len(self._done())} of {len(self.items)} done", state, said]
         self.status.value = escaped(" · ".join(part for part in parts if part))
 

@@ -266,3 +266,23 @@ def test_sides_stand_in_every_simulated_line(tmp_path):
             item = next(i for i in items if i.id == line["item"])
             assert line["sides"] == sides_of(item, rater.name, 3)
             assert line["shown"] == item.shown
+
+
+def test_the_file_of_a_labeller_is_refused_and_left_alone(tmp_path):
+    from course_lib.annotation.log import LabelLog
+
+    LabelLog(tmp_path / "labels.jsonl").append("intent", ("d1", 0), intent="thanks")
+    before = (tmp_path / "labels.jsonl").read_bytes()
+    with pytest.raises(DialogueError, match="labels.jsonl, line 1: no click"):
+        RatingLog(tmp_path / "labels.jsonl")
+    assert (tmp_path / "labels.jsonl").read_bytes() == before
+
+
+def test_half_a_line_at_the_end_is_cut_off(tmp_path):
+    path = tmp_path / "r.jsonl"
+    RatingLog(path).append("prefer", ("ana", "i0"), choice="left", **SHOWN)
+    with path.open("ab") as file:
+        file.write(b'{"click": 2, "action": "pre')
+    assert len(read_ratings(path).preferences) == 1
+    RatingLog(path).append("prefer", ("ana", "i1"), choice="tie", **SHOWN)
+    assert [p.winner for p in read_ratings(path).preferences] == ["b", None]

@@ -28,6 +28,7 @@ def test_the_best_of_a_column_has_a_star():
         "<b>  0.10  0.00*",
     ]
     assert "<b>" not in view.page
+    assert "*" not in repr(measure_grid({"a": {"words": 3.0}}, unshaded=["words"]))
     with pytest.raises(ValueError, match="give each the same measures"):
         measure_grid({"a": {"x": 1.0}, "b": {"y": 1.0}})
 
