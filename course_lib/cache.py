@@ -30,10 +30,17 @@ class RoomyLayer(DynamicLayer):
         """Appends (rows, heads, new, head size) states; returns all so far."""
         length = self.get_seq_length() + key_states.shape[2]
         self.put(0, (key_states, value_states), length)
-        return self.keys, self.values
+        keys, values = (states[: len(key_states), :, :length] for states in self._states)
+        return keys, values
 
     def put(self, row: int, states: tuple[torch.Tensor, ...], end: int) -> None:
         """Writes keys and values of some rows, from `row` on, so that they end at column `end`."""
+        if not self._states and (len(states[0]), end) == (self.rows, self.room):
+            self._states = states  # they fill the room: nothing need be copied
+            self.dtype, self.device = states[0].dtype, states[0].device
+            self.is_initialized = True
+            self.show(self.rows, end)
+            return
         if not self._states:
             # zeros: what is masked is multiplied by 0, and 0 times a stray NaN would be NaN
             shape = (self.rows, states[0].shape[1], self.room)

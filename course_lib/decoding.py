@@ -62,7 +62,7 @@ class Rows:
         logits = self._forward(ids, mask, (mask.cumsum(1) - 1).clamp(min=0), piece)
         first = len(self.starts)
         for layer, read in zip(self.cache.layers, piece.layers, strict=True):
-            if read.is_initialized:  # a model may keep nothing
+            if read.keys is not None:  # type: ignore[union-attr]  # a model may keep nothing
                 layer.put(first, (read.keys, read.values), self.end)  # type: ignore[union-attr]
         self.starts = torch.cat([self.starts, self.end - mask.sum(1)])
         return logits

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.chat_format import prompt_ids
+from course_lib.chat_format import all_prompt_ids, prompt_ids
 from course_lib.decoding import Rows
 
 History = Sequence[dict[str, Any]]
@@ -64,7 +64,11 @@ def fitting_prompt(messages: History, tokenizer: Any, limit: int) -> list[int]:
 
     What stands before the text (the start token, the role) stays where there is room for it.
     """
-    ids = prompt_ids(messages, tokenizer)
+    return _fitted(prompt_ids(messages, tokenizer), messages, tokenizer, limit)
+
+
+def _fitted(ids: list[int], messages: History, tokenizer: Any, limit: int) -> list[int]:
+    """`fitting_prompt` of messages whose ids are known."""
     kept = list(messages)
     while len(ids) > limit and len(kept) > 1:
         kept.pop(0)
@@ -133,7 +137,10 @@ def generate_replies(
     """
     model.eval()
     limit = _room(model, max_new_tokens)
-    prompts = [fitting_prompt(history, tokenizer, limit) for history in histories]
+    prompts = [
+        _fitted(ids, history, tokenizer, limit)
+        for ids, history in zip(all_prompt_ids(histories, tokenizer), histories, strict=True)
+    ]
     drafts = [_Draft(tokenizer, max_new_tokens, stop_texts) for _ in prompts]
     told = 0
     for pairs in _steps(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, drafts):

@@ -26,7 +26,7 @@ Acts = frozenset[str]
 def acts_of(message: Message) -> Acts:
     """The acts that a turn is annotated with, as the recogniser names them."""
     return frozenset(
-        f"{act} {slot}" if act in WITH_SLOT and slot else act for act, slot in message.acts
+        f"{act} {slot}" if act in WITH_SLOT and slot else str(act) for act, slot in message.acts
     )
 
 
@@ -91,8 +91,8 @@ def recognition(recogniser: ActRecogniser, dialogues: Iterable[Dialogue]) -> dic
     said = recogniser([message.content for message in turns])
     found = {"all": f1(true, said, average="micro")}
     for kind in sorted({name.partition(" ")[0] for acts in true for name in acts}):
-        sides = [[act_labels(acts, kind) for acts in side] for side in (true, said)]
-        found[kind] = f1(*sides, average="micro")
+        due, seen = ([act_labels(acts, kind) for acts in side] for side in (true, said))
+        found[kind] = f1(due, seen, average="micro")
     return found
 
 

@@ -251,21 +251,21 @@ def _acts(found: Answered) -> list[Measured]:
         return []
     scores: list[Measured] = []
     for act, name in ((ASK, "ask"), (CONFIRM, "confirm")):
-        sides = [[act_labels(acts, act) for acts in side] for side in (found.true, found.said)]
-        if any(sides[0]):
-            scores.append((f"{name} F1", classes.f1(*sides, average="micro"), found.groups))
+        due, seen = _sides(found, act)
+        if any(due):
+            scores.append((f"{name} F1", classes.f1(due, seen, average="micro"), found.groups))
     return scores + _handing_over(found) + _declining(found)
 
 
 def _handing_over(found: Answered) -> list[Measured]:
     """Where gold hands over: does the reply hand over, or at least ask what is meant?"""
-    assert found.said is not None
+    seen = found.said or ()
     due = [i for i, acts in enumerate(found.true) if HANDOVER in acts]
     if not due:
         return []
     groups = [found.groups[i] for i in due]
-    over = [float(HANDOVER in found.said[i]) for i in due]
-    asks = [float(bool(act_labels(found.said[i], ASK))) for i in due]
+    over = [float(HANDOVER in seen[i]) for i in due]
+    asks = [float(bool(act_labels(seen[i], ASK))) for i in due]
     either = [max(pair) for pair in zip(over, asks, strict=True)]
     return [
         ("hand-over", score_of(over, "hand-over"), groups),
@@ -275,14 +275,21 @@ def _handing_over(found: Answered) -> list[Measured]:
 
 def _declining(found: Answered) -> list[Measured]:
     """Requests out of scope: how many are declined, and how many refusals are due."""
-    assert found.said is not None
-    sides = [[act_labels(acts, DECLINE) for acts in side] for side in (found.true, found.said)]
-    if not any(sides[0]):
+    due, seen = _sides(found, DECLINE)
+    if not any(due):
         return []
     return [
-        ("out-of-scope recall", classes.recall(*sides, label=DECLINE), found.groups),
-        ("out-of-scope precision", classes.precision(*sides, label=DECLINE), found.groups),
+        ("out-of-scope recall", classes.recall(due, seen, label=DECLINE), found.groups),
+        ("out-of-scope precision", classes.precision(due, seen, label=DECLINE), found.groups),
     ]
+
+
+def _sides(found: Answered, act: str) -> tuple[list[Acts], list[Acts]]:
+    """For each turn the labels of one act: those that are due, and those seen in the reply."""
+    due, seen = (
+        [act_labels(acts, act) for acts in side] for side in (found.true, found.said or ())
+    )
+    return due, seen
 
 
 def known_values(sets: Mapping[str, Sequence[Dialogue]]) -> dict[str, set[str]]:
