@@ -13,7 +13,7 @@ import torch
 
 from course_lib.cache import is_roomy, roomy_cache
 
-PREFILL_TOKENS = {"cpu": 1024}  # a larger pass falls out of the processor's cache
+PREFILL_TOKENS = {"cpu": 512}  # a larger pass falls out of the processor's cache
 PREFILL_TOKENS_ELSEWHERE = 32_768
 
 
