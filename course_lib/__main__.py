@@ -1,4 +1,4 @@
-"""`python -m course_lib demo | clean | score …`: the pipeline from the command line."""
+"""`python -m course_lib demo | clean | score | evaluate …`: the pipeline from the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from course_lib.commands import clean, demo, score
+from course_lib.commands import clean, demo, evaluate, score
 from course_lib.dialogue import DialogueError
 
 
@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
         (demo, "raw logs, clean, train, evaluate, chat"),
         (clean, "clean raw logs; write what is kept and what is set aside"),
         (score, "hold a cleaning against the ledger of planted defects"),
+        (evaluate, "every measure of a model on every test set"),
     ):
         name = command.__name__.rpartition(".")[2]
         command.add_arguments(commands.add_parser(name, help=help_text)).set_defaults(

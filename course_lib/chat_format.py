@@ -294,11 +294,19 @@ def prompt_ids(messages: Sequence[dict[str, Any]], tokenizer: Any) -> list[int]:
 
     With a template of the model's own, up to the end of that template's generation prompt.
     """
-    history = Dialogue.from_dict({"id": "prompt", "messages": list(messages)})
+    return all_prompt_ids([messages], tokenizer)[0]
+
+
+def all_prompt_ids(
+    histories: Sequence[Sequence[dict[str, Any]]], tokenizer: Any
+) -> list[list[int]]:
+    """`prompt_ids` of many histories; all of them go through the tokenizer in one call."""
+    dialogues = [Dialogue.from_dict({"id": "prompt", "messages": list(h)}) for h in histories]
     if format_of(tokenizer) == "own":
-        return _ids([_render(_safe_messages(history, tokenizer), tokenizer, True)], tokenizer)[0]
+        safe = (_safe_messages(dialogue, tokenizer) for dialogue in dialogues)
+        return _ids([_render(messages, tokenizer, True) for messages in safe], tokenizer)
     reply = tokenizer.convert_tokens_to_ids(ROLE_TOKENS["assistant"])
-    return [*encode(history, tokenizer).ids, reply]
+    return [[*encoded.ids, reply] for encoded in encode_all(dialogues, tokenizer)]
 
 
 # ---- a template of the model's own

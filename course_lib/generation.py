@@ -1,46 +1,89 @@
 """Replies: batched for evaluation, streamed for a chat; the prompt comes from `chat_format`.
 
-Both stop at `<|end|>`, both take greedy choices unless a temperature is set, and both give the
-text that `model.generate` gives under greedy.
+Both stop at the tokenizer's end token, both take greedy choices unless a temperature is set, and
+both give the text that `model.generate` gives under greedy. What makes the batches fast: histories
+of like length go together, rows that have ended leave and others take their places, the cache is
+written in place, and only the last position's logits are formed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
+import numpy as np
 import torch
 
-from course_lib.chat_format import prompt_ids
+from course_lib.chat_format import all_prompt_ids, prompt_ids
+from course_lib.decoding import Rows
 
 History = Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. `temperature` 0 takes the likeliest; `top_p` 1 cuts nothing."""
+    """How the next token is drawn; the default takes the likeliest.
+
+    `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 cut nothing; `repetition_penalty` 1 is none,
+    above 1 it makes tokens of the history and the reply less likely (Keskar et al., 2019). They
+    work in `model.generate`'s order: penalty, temperature, top-k, top-p.
+    """
 
     temperature: float = 0.0
+    top_k: int = 0
     top_p: float = 1.0
+    repetition_penalty: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise ValueError("temperature must be at least 0, and top_p above 0 and at most 1")
+        if self.top_k < 0 or self.seed < 0 or not self.repetition_penalty > 0:
+            raise ValueError("top_k and seed must be at least 0, and repetition_penalty above 0")
 
 
 GREEDY = Sampling()
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply: its text, its tokens without the end token, and whether it ended by itself.
+
+    `stopped` is False where the room ran out first.
+    """
+
+    text: str
+    tokens: list[int] = field(repr=False)
+    stopped: bool
+
+
 def fitting_prompt(messages: History, tokenizer: Any, limit: int) -> list[int]:
-    """Prompt ids of at most `limit` tokens: the oldest turns go first, then the text's left end."""
-    ids = prompt_ids(messages, tokenizer)
+    """Prompt ids of at most `limit` tokens: the oldest turns go first, then the text's left end.
+
+    What stands before the text (the start token, the role) stays where there is room for it.
+    """
+    return _fitted(prompt_ids(messages, tokenizer), messages, tokenizer, limit)
+
+
+def _fitted(ids: list[int], messages: History, tokenizer: Any, limit: int) -> list[int]:
+    """`fitting_prompt` of messages whose ids are known."""
     kept = list(messages)
     while len(ids) > limit and len(kept) > 1:
         kept.pop(0)
         ids = prompt_ids(kept, tokenizer)
-    return ids[-limit:]
+    if len(ids) <= limit:
+        return ids
+    head = _head(ids, kept[0], tokenizer)[: limit - 1]
+    return head + ids[len(ids) - limit + len(head) :]
+
+
+def _head(ids: list[int], message: dict[str, Any], tokenizer: Any) -> list[int]:
+    """The ids that any text of this role has before it: those that another text shares."""
+    other = {**message, "content": "1" if message["content"].startswith("0") else "0"}
+    pairs = zip(ids, prompt_ids([other], tokenizer), strict=False)
+    return [token for token, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
 
 
 def context_length(model: Any) -> int:
@@ -50,15 +93,14 @@ def context_length(model: Any) -> int:
 
 def _room(model: Any, max_new_tokens: int) -> int:
     limit = context_length(model) - max_new_tokens
-    if limit < 1:
+    if max_new_tokens < 1 or limit < 1:
         raise ValueError(
-            f"max_new_tokens={max_new_tokens} leaves no room for a prompt: the model knows "
-            f"{context_length(model)} positions"
+            f"max_new_tokens={max_new_tokens} leaves no room for a prompt or a reply: the model "
+            f"knows {context_length(model)} positions"
         )
     return limit
 
 
-@torch.no_grad()
 def generate(
     model: Any,
     tokenizer: Any,
@@ -66,104 +108,215 @@ def generate(
     max_new_tokens: int = 64,
     batch_size: int = 64,
     on_batch: Callable[[int], None] | None = None,
+    sampling: Sampling = GREEDY,
+    stop_texts: Sequence[str] = (),
 ) -> list[str]:
-    """Greedy replies to many histories, in their order; `on_batch(n)` is told n more are done."""
+    """The texts of replies to many histories; `generate_replies` gives more."""
+    replies = generate_replies(
+        model, tokenizer, histories, max_new_tokens, batch_size, on_batch, sampling, stop_texts
+    )
+    return [reply.text for reply in replies]
+
+
+@torch.inference_mode()
+def generate_replies(
+    model: Any,
+    tokenizer: Any,
+    histories: Sequence[History],
+    max_new_tokens: int = 64,
+    batch_size: int = 64,
+    on_batch: Callable[[int], None] | None = None,
+    sampling: Sampling = GREEDY,
+    stop_texts: Sequence[str] = (),
+) -> list[Reply]:
+    """Replies to many histories, in their order; `on_batch(n)` is told n more are done.
+
+    At most `batch_size` rows are under way at once. A drawn reply depends on the seed and on its
+    place among the histories, not on the batch. A reply also ends before the first of the
+    `stop_texts`.
+    """
     model.eval()
     limit = _room(model, max_new_tokens)
-    prompts = [fitting_prompt(history, tokenizer, limit) for history in histories]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # little padding
-    replies = [""] * len(prompts)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        ids = _greedy_batch(model, tokenizer, [prompts[i] for i in chosen], max_new_tokens)
-        for i, reply in zip(chosen, tokenizer.batch_decode(ids), strict=True):
-            replies[i] = reply
-        if on_batch:
-            on_batch(len(chosen))
-    return replies
+    prompts = [
+        _fitted(ids, history, tokenizer, limit)
+        for ids, history in zip(all_prompt_ids(histories, tokenizer), histories, strict=True)
+    ]
+    drafts = [_Draft(tokenizer, max_new_tokens, stop_texts) for _ in prompts]
+    told = 0
+    for pairs in _steps(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, drafts):
+        told += sum(drafts[row].over for row, _ in pairs)
+        if on_batch and (told >= batch_size or len(pairs) == told):
+            on_batch(told)
+            told = 0
+    if on_batch and told:
+        on_batch(told)
+    texts = tokenizer.batch_decode([draft.tokens for draft in drafts]) if drafts else []
+    return [draft.reply(text) for draft, text in zip(drafts, texts, strict=True)]
 
 
-def _left_padded(prompts: Sequence[list[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, T) ids and (B, T) mask, prompts flush right so that every row continues at its end."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = [[pad_id] * (width - len(prompt)) + prompt for prompt in prompts]
-    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(ids), torch.tensor(mask)
+class _Draft:
+    """A reply while it grows."""
+
+    def __init__(self, tokenizer: Any, most: int, stop_texts: Sequence[str] = ()) -> None:
+        self._tokenizer, self._most, self._stop_texts = tokenizer, most, stop_texts
+        self.tokens: list[int] = []
+        self.stopped = False
+
+    @property
+    def over(self) -> bool:
+        return self.stopped or len(self.tokens) >= self._most
+
+    def add(self, token: int) -> bool:
+        """Takes one more token; whether the reply is over."""
+        if token == self._tokenizer.eos_token_id:
+            self.stopped = True
+        else:
+            self.tokens.append(token)
+            if self._stop_texts:
+                self.stopped = _cut(self._tokenizer.decode(self.tokens), self._stop_texts)[1]
+        return self.over
+
+    def reply(self, text: str) -> Reply:
+        return Reply(_cut(text, self._stop_texts)[0], self.tokens, self.stopped)
 
 
-def _greedy_batch(
-    model: Any, tokenizer: Any, prompts: Sequence[list[int]], max_new_tokens: int
-) -> list[list[int]]:
-    ids, mask = (t.to(model.device) for t in _left_padded(prompts, tokenizer.pad_token_id))
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    replies: list[list[int]] = [[] for _ in prompts]
-    rows = list(range(len(prompts)))  # rows still in the batch, by prompt number
-    cache = None
-    for _ in range(max_new_tokens):
-        output = model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache, tokens = output.past_key_values, output.logits[:, -1].argmax(-1)
-        alive = tokens != tokenizer.eos_token_id
-        for row, token in zip(rows, tokens.tolist(), strict=True):
-            if token != tokenizer.eos_token_id:
-                replies[row].append(token)
-        if not alive.any():
-            break
-        if not alive.all():  # finished rows leave the batch
-            keep = alive.nonzero().squeeze(1)
-            rows = [rows[i] for i in keep.tolist()]
-            cache.batch_select_indices(keep)
-            tokens, mask, positions = tokens[keep], mask[keep], positions[keep]
-        ids, positions = tokens[:, None], positions[:, -1:] + 1
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-    return replies
+def _cut(text: str, stop_texts: Sequence[str]) -> tuple[str, bool]:
+    """The text before the first stop text, and whether there was one."""
+    places = [place for stop in stop_texts if (place := text.find(stop)) >= 0]
+    return (text[: min(places)], True) if places else (text, False)
 
 
-@torch.no_grad()
+def _steps(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    batch_size: int,
+    sampling: Sampling,
+    drafts: Sequence[_Draft],
+) -> Iterator[list[tuple[int, int]]]:
+    """Adds a token to the drafts under way; yields (number, token) of each, step by step."""
+    waiting = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))  # the shortest last
+    longest = len(prompts[waiting[0]]) if waiting else 0
+    # a row that joins late may run as long again as those that it joined
+    rows = Rows(model, tokenizer.pad_token_id, batch_size, longest + 2 * max_new_tokens)
+    choice = _Choice(prompts, sampling, max_new_tokens)
+    logits = torch.empty(0)
+    while waiting or rows.numbers:
+        if waiting and (places := rows.places()):
+            new = [waiting.pop() for _ in range(min(places, len(waiting)))]
+            under_way = len(rows.numbers)
+            read = rows.join(new, [prompts[i] for i in new])
+            logits = torch.cat([logits, read]) if under_way else read
+        tokens = choice(logits, rows.numbers)
+        pairs = list(zip(rows.numbers, tokens.tolist(), strict=True))
+        alive = [not drafts[row].add(token) for row, token in pairs]
+        yield pairs
+        if not all(alive):
+            tokens = tokens[rows.keep(alive)]
+        if rows.numbers:
+            logits = rows.step(tokens)
+
+
+class _Choice:
+    """Chooses the next tokens of rows; each row has draws of its own, whatever its neighbours."""
+
+    def __init__(
+        self, prompts: Sequence[list[int]], sampling: Sampling, max_new_tokens: int
+    ) -> None:
+        self.sampling = sampling
+        self._seen = [list(prompt) for prompt in prompts]
+        self._step = [0] * len(prompts)
+        self._warp = warpers(sampling)
+        self._draws = [
+            np.random.default_rng((sampling.seed, number)).random(max_new_tokens)
+            for number in range(len(prompts) if sampling.temperature else 0)
+        ]
+
+    def __call__(self, logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """(B, V) logits -> (B,) tokens."""
+        scores = logits
+        if self._warp:
+            scores = self._warp(self._histories(rows).to(logits.device), logits.float())
+        tokens = scores.argmax(-1) if not self.sampling.temperature else self._drawn(scores, rows)
+        if self.sampling.repetition_penalty != 1:
+            for row, token in zip(rows, tokens.tolist(), strict=True):
+                self._seen[row].append(token)
+        return tokens
+
+    def _drawn(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        draws = np.asarray([self._draws[row][self._step[row]] for row in rows], dtype=np.float32)
+        for row in rows:
+            self._step[row] += 1
+        return drawn(scores.float().softmax(-1), torch.from_numpy(draws).to(scores.device))
+
+    def _histories(self, rows: Sequence[int]) -> torch.Tensor:
+        """(B, T) all tokens so far; a shorter row repeats its first, which changes no penalty."""
+        if self.sampling.repetition_penalty == 1:
+            return torch.empty(len(rows), 0, dtype=torch.long)
+        seen = [self._seen[row] for row in rows]
+        width = max(len(ids) for ids in seen)
+        return torch.tensor([[ids[0]] * (width - len(ids)) + ids for ids in seen])
+
+
+def warpers(sampling: Sampling) -> Any:
+    """`transformers`' own processors in the order of `model.generate`; an empty list for greedy.
+
+    Called with (B, T) ids so far and (B, V) scores; gives (B, V) scores.
+    """
+    from transformers import (
+        LogitsProcessorList,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    found = LogitsProcessorList()
+    if sampling.repetition_penalty != 1:
+        found.append(RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)))
+    if sampling.temperature == 0:  # the likeliest token stays the likeliest
+        return found
+    if sampling.temperature != 1:
+        found.append(TemperatureLogitsWarper(float(sampling.temperature)))
+    if sampling.top_k:
+        found.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        found.append(TopPLogitsWarper(sampling.top_p))
+    return found
+
+
+def drawn(probabilities: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """(B, V) probabilities and (B,) numbers in [0, 1) -> (B,) tokens: where the sum passes them."""
+    sums = probabilities.cumsum(-1)
+    draws = draws.clamp(max=1 - 1e-6).to(sums)  # below the last sum, whatever the rounding
+    return torch.searchsorted(sums, draws[:, None] * sums[:, -1:], right=True).squeeze(1)
+
+
+@torch.inference_mode()
 def stream(
     model: Any,
     tokenizer: Any,
     messages: History,
     max_new_tokens: int = 128,
     sampling: Sampling = GREEDY,
+    stop: Callable[[], bool] | None = None,
 ) -> Iterator[str]:
-    """One reply in pieces of text as they come; the pieces joined are the whole reply."""
+    """One reply in pieces of text as they come; the pieces joined are the whole reply.
+
+    `stop()` is asked after each token; once it is true the reply ends where it is.
+    """
     model.eval()
-    generator = torch.Generator(device=model.device).manual_seed(sampling.seed)
     prompt = fitting_prompt(messages, tokenizer, _room(model, max_new_tokens))
-    ids = torch.tensor([prompt], device=model.device)
-    reply: list[int] = []
-    shown, cache = "", None
-    for _ in range(max_new_tokens):
-        output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache = output.past_key_values
-        token = _choose(output.logits[0, -1], sampling, generator)
-        if token == tokenizer.eos_token_id:
-            break
-        reply.append(token)
-        ids = torch.tensor([[token]], device=model.device)
-        text = tokenizer.decode(reply)
-        if not text.endswith("\ufffd"):  # half a character: wait for its other bytes
+    draft = _Draft(tokenizer, max_new_tokens)
+    shown = ""
+    for _ in _steps(model, tokenizer, [prompt], max_new_tokens, 1, sampling, [draft]):
+        text = tokenizer.decode(draft.tokens)
+        if len(text) > len(shown) and not text.endswith("\ufffd"):  # wait for a whole character
             yield text[len(shown) :]
             shown = text
-    rest = tokenizer.decode(reply)[len(shown) :]
+        if stop and stop():
+            return
+    rest = tokenizer.decode(draft.tokens)[len(shown) :]
     if rest:
         yield rest
-
-
-def _choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """(V,) logits -> the next token's id."""
-    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
-
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    scores = TemperatureLogitsWarper(sampling.temperature)(None, logits.float()[None])
-    if sampling.top_p < 1:
-        scores = TopPLogitsWarper(sampling.top_p)(None, scores)
-    return int(torch.multinomial(scores.softmax(-1), 1, generator=generator))

@@ -1,4 +1,4 @@
-"""The file of a labeller: one JSON line a click, flushed to the disk before the next.
+"""The file of a labeller or a rater: one JSON line a click, flushed to the disk before the next.
 
 Nothing is ever rewritten: an undo is a line that revokes another. A line that was half written
 when the process died is cut off at the next opening; every line before it stands.
@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from course_lib.dialogue import Dialogue, DialogueError, Entity, Message, validate
-
-_ALWAYS: dict[str, type] = {"click": int, "dialogue_id": str, "message": int}
-_FIELDS: dict[str, dict[str, type]] = {  # what each action needs beside these
-    "intent": {"intent": str},
-    "span": {"slot": str, "start": int, "end": int, "text": str},
-    "skip": {},
-    "undo": {"of": int},
-}
 
 _BEGINNING = b'{"click": '  # of every line that is written here
 
 Click = dict[str, Any]
 Place = tuple[str, int]
+Fields = dict[str, type]
 
 
 @dataclass(slots=True)
@@ -43,27 +36,31 @@ class Labels:
         return self.skipped or self.intent is not None
 
 
-class LabelLog:
+class ClickLog:
     """An open file of clicks. `append` returns once its line is on the disk.
 
-    Raises DialogueError with file and line when the file holds what is no click, and when somebody
-    else writes to it meanwhile: every labeller needs a file of their own.
+    A kind of file is a subclass: `place` names the fields that say what was clicked on, `actions`
+    what each action needs beside them. Raises DialogueError with file and line when the file holds
+    what is no click, and when somebody else writes to it meanwhile: everybody needs their own.
     """
+
+    holds: ClassVar[str]
+    place: ClassVar[Fields]
+    actions: ClassVar[dict[str, Fields]]
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         content = self.path.read_bytes() if self.path.exists() else b""
-        self.clicks = list(_clicks_in(content, self.path))
-        self._size = _mend_end(self.path, content)
+        self.clicks = list(self._clicks_in(content, self.path))
+        self._size = _mend_end(self.path, content, self._is_click)
 
-    def append(self, action: str, place: Place, **fields: Any) -> Click:
+    def append(self, action: str, place: tuple[Any, ...], **fields: Any) -> Click:
         """Writes one click as a line, and returns it; on a failure the file is as before."""
         number = self.clicks[-1]["click"] + 1 if self.clicks else 1
-        click = {"click": number, "action": action, "dialogue_id": place[0], "message": place[1]}
+        click = {"click": number, "action": action, **dict(zip(self.place, place, strict=True))}
         click |= fields
-        _check_click(click)
-        line = json.dumps(click, ensure_ascii=False).encode("utf-8") + b"\n"
+        line = self.line(click)
         _write_line(self.path, line, self._size)
         self._size += len(line)
         self.clicks.append(click)
@@ -75,50 +72,89 @@ class LabelLog:
         if not standing:
             return None
         last = standing[-1]
-        self.append("undo", (last["dialogue_id"], last["message"]), of=last["click"])
+        self.append("undo", tuple(last[name] for name in self.place), of=last["click"])
         return last
+
+    @classmethod
+    def read(cls, path: str | Path) -> list[Click]:
+        """The clicks of a file that stays as it is, without half a line at its end.
+
+        Raises DialogueError with file and line for what is no click.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise DialogueError("no such file; check the path", path)
+        return list(cls._clicks_in(path.read_bytes(), path))
+
+    @classmethod
+    def line(cls, click: Click) -> bytes:
+        """A click as it stands in the file; raises DialogueError for what is none."""
+        cls.check(click)
+        return json.dumps(click, ensure_ascii=False).encode("utf-8") + b"\n"
+
+    @classmethod
+    def check(cls, click: Any) -> None:
+        """Raises DialogueError for what is no click of this kind of file."""
+        actions = cls.actions | {"undo": {"of": int}}
+        if not isinstance(click, dict) or click.get("action") not in list(actions):
+            raise DialogueError(f"'action' must be one of {', '.join(actions)}")
+        for name, kind in ({"click": int} | cls.place | actions[click["action"]]).items():
+            if type(click.get(name)) is not kind:
+                raise DialogueError(f"{name!r} must be of type {kind.__name__}")
+
+    @classmethod
+    def _is_click(cls, line: bytes) -> bool:
+        try:
+            cls.check(json.loads(line.decode("utf-8")))
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+    @classmethod
+    def _whole_lines(cls, content: bytes) -> list[bytes]:
+        """The lines of a file; the last also without its newline, if it is a click all the same."""
+        *lines, last = content.split(b"\n")
+        return [*lines, last] if cls._is_click(last) else lines
+
+    @classmethod
+    def _clicks_in(cls, content: bytes, path: Path) -> Iterator[Click]:
+        lines = cls._whole_lines(content)
+        if not lines and not content.startswith(_BEGINNING[: len(content)]):
+            raise DialogueError(f"this is no file of {cls.holds}; choose another path", path, 1)
+        for number, line in enumerate(lines, start=1):
+            try:
+                click = json.loads(line.decode("utf-8"))
+                cls.check(click)
+            except (ValueError, RecursionError) as error:
+                reason = error.reason if isinstance(error, DialogueError) else "not JSON in UTF-8"
+                said = f"no click ({reason}); mend or delete this line"
+                raise DialogueError(said, path, number) from None
+            yield click
+
+
+class LabelLog(ClickLog):
+    """The file of a labeller: an intent, a span or a skip a click, on a message of a dialogue."""
+
+    holds = "labels"
+    place: ClassVar[Fields] = {"dialogue_id": str, "message": int}
+    actions: ClassVar[dict[str, Fields]] = {
+        "intent": {"intent": str},
+        "span": {"slot": str, "start": int, "end": int, "text": str},
+        "skip": {},
+    }
 
     def labels(self) -> dict[Place, Labels]:
         """What now holds of each message that was clicked on."""
         return replay(self.clicks)
 
 
-def _whole_lines(content: bytes) -> list[bytes]:
-    """The lines of a file; the last also without its newline, if it is a click all the same."""
-    *lines, last = content.split(b"\n")
-    return [*lines, last] if _is_click(last) else lines
-
-
-def _is_click(line: bytes) -> bool:
-    try:
-        _check_click(json.loads(line.decode("utf-8")))
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _clicks_in(content: bytes, path: Path) -> Iterator[Click]:
-    lines = _whole_lines(content)
-    if not lines and not content.startswith(_BEGINNING[: len(content)]):
-        raise DialogueError("this is no file of labels; choose another path", path, 1)
-    for number, line in enumerate(lines, start=1):
-        try:
-            click = json.loads(line.decode("utf-8"))
-            _check_click(click)
-        except (ValueError, RecursionError) as error:
-            reason = error.reason if isinstance(error, DialogueError) else "not JSON in UTF-8"
-            said = f"no click ({reason}); mend or delete this line"
-            raise DialogueError(said, path, number) from None
-        yield click
-
-
-def _mend_end(path: Path, content: bytes) -> int:
+def _mend_end(path: Path, content: bytes, is_click: Callable[[bytes], bool]) -> int:
     """Ends the file with a whole line: adds a newline that is missing, cuts off half a line."""
     rest = content[content.rfind(b"\n") + 1 :]
     if not rest:
         return len(content)
     with path.open("r+b") as file:
-        if _is_click(rest):
+        if is_click(rest):
             file.seek(0, os.SEEK_END)
             file.write(b"\n")
         else:
@@ -126,14 +162,6 @@ def _mend_end(path: Path, content: bytes) -> int:
         file.flush()
         os.fsync(file.fileno())
     return path.stat().st_size
-
-
-def _check_click(click: Any) -> None:
-    if not isinstance(click, dict) or click.get("action") not in list(_FIELDS):
-        raise DialogueError(f"'action' must be one of {', '.join(_FIELDS)}")
-    for name, kind in (_ALWAYS | _FIELDS[click["action"]]).items():
-        if type(click.get(name)) is not kind:
-            raise DialogueError(f"{name!r} must be of type {kind.__name__}")
 
 
 def _write_line(path: Path, line: bytes, size: int) -> None:
@@ -204,10 +232,7 @@ def read_labels(path: str | Path) -> dict[Place, Labels]:
     Raises DialogueError with file and line for what is no click. Half a line at the end is left
     out, as its click never came to the disk.
     """
-    path = Path(path)
-    if not path.exists():
-        raise DialogueError("no such file; check the path", path)
-    return replay(_clicks_in(path.read_bytes(), path))
+    return replay(LabelLog.read(path))
 
 
 def apply_labels(dialogues: Iterable[Dialogue], labels: dict[Place, Labels]) -> Iterator[Dialogue]:

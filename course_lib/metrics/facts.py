@@ -87,9 +87,14 @@ def _contains(text: str, value: str) -> bool:
 
 def states_fact(reply: str, question: FactQuestion) -> bool:
     """Whether the reply states every required value and none of the rivals."""
+    return states_values(reply, [value for _, value in question.required], question.rivals)
+
+
+def states_values(reply: str, required: Iterable[str], rivals: Iterable[str]) -> bool:
+    """Whether a text holds all required values and no rival, as whole words whatever the case."""
     text = _plain(reply)
-    right = all(_contains(text, _plain(value)) for _, value in question.required)
-    return right and not any(_contains(text, rival) for rival in question.rivals)
+    right = all(_contains(text, _plain(value)) for value in required)
+    return right and not any(_contains(text, _plain(rival)) for rival in rivals)
 
 
 def exact_facts(

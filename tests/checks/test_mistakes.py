@@ -14,6 +14,7 @@ from tests.checks import (
     test_ch06,
     test_ch07,
     test_ch08,
+    test_ch09,
     test_ch10,
 )
 from tests.checks.wrong_answers import WRONG_ANSWERS
@@ -27,6 +28,7 @@ CHAPTERS = (
     test_ch06,
     test_ch07,
     test_ch08,
+    test_ch09,
     test_ch10,
 )
 EXERCISES = {

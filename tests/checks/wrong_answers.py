@@ -15,6 +15,7 @@ from tests.checks.wrong_answers_05 import CHAPTER_05
 from tests.checks.wrong_answers_06 import CHAPTER_06
 from tests.checks.wrong_answers_07 import CHAPTER_07
 from tests.checks.wrong_answers_08 import CHAPTER_08
+from tests.checks.wrong_answers_09 import CHAPTER_09
 from tests.checks.wrong_answers_10 import CHAPTER_10
 
 Pieces = list[tuple[str, list[int]]]
@@ -717,5 +718,14 @@ WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
         WrongAnswer(always_perfect, "differs"),
     ],
 }
-for chapter in (CHAPTER_03, CHAPTER_04, CHAPTER_05, CHAPTER_06, CHAPTER_07, CHAPTER_08, CHAPTER_10):
+for chapter in (
+    CHAPTER_03,
+    CHAPTER_04,
+    CHAPTER_05,
+    CHAPTER_06,
+    CHAPTER_07,
+    CHAPTER_08,
+    CHAPTER_09,
+    CHAPTER_10,
+):
     WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in chapter.items()}
