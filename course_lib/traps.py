@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -125,8 +126,8 @@ TRAPS: dict[str, Trap] = {
     ),
     "template skew": Trap(
         "prompt = prompt_ids(messages, tokenizer)",
-        'prompt = tokenizer(f"<|user|>\\n{text}<|end|><|assistant|>\\n")',
-        "a perfect training; somewhat worse replies in the chat",
+        'prompt = tokenizer(f"<|user|> {text}<|end|><|assistant|> ")["input_ids"]',
+        "a perfect training; worse replies in the chat",
         "held-out loss behind that prompt (nats per reply token)",
         "tests/test_chat_format.py::test_prompt_is_a_prefix_of_the_training_rendering",
     ),
@@ -232,9 +233,11 @@ def verdict(assertion: Callable[..., Any], *arguments: Any) -> str:
     return "passes"
 
 
-def catches(assertion: Callable[..., Any], right: Any, broken: Any) -> bool:
-    """Whether an assertion passes on the tuple of arguments `right` and fails on `broken`."""
-    return verdict(assertion, *right) == "passes" and verdict(assertion, *broken) != "passes"
+def catches(assertion: Callable[..., Any], right: Sequence[Any], broken: Sequence[Any]) -> bool:
+    """Whether an assertion passes on the arguments `right` and fails on `broken`; prints both."""
+    said = verdict(assertion, *right), verdict(assertion, *broken)
+    print(f"right: {said[0]}\nbroken: {said[1]}")
+    return said[0] == "passes" and said[1] != "passes"
 
 
 def assert_replies_trained(batch: Batch, dialogues: Sequence[Dialogue], tokenizer: Any) -> None:
@@ -478,6 +481,29 @@ def first_tokens_only(row: Encoded) -> Encoded:
     return replace(row, mask=mask)
 
 
+# ---- measured of a training
+
+
+def beside(healthy: Run, broken: Run) -> dict[str, tuple[float, float]]:
+    """Each figure of the two runs, healthy first, by what it is called."""
+    names = {
+        "loss": "held-out loss",
+        "first": "loss on first tokens",
+        "stops": "replies that stop",
+        "facts": "exact facts",
+    }
+    return {
+        words: (getattr(healthy.figures, key), getattr(broken.figures, key))
+        for key, words in names.items()
+    }
+
+
+def own_loss(lab: Lab, run: Run) -> float:
+    """The held-out loss of a run with a broken mask, seen through that same broken mask."""
+    rows = list(map(ROW_CHANGES[run.name], lab.held_out))
+    return held_out_loss(run.model, rows, lab.pad_id)["eval_loss"]
+
+
 # ---- measured without a training
 
 
@@ -489,14 +515,27 @@ def answers(
     tokenizer = deepcopy(tokenizer)
     tokenizer.padding_side = side
     batch = tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt").to(model.device)
-    new = model.eval().generate(
-        **batch,
-        max_new_tokens=NEW_TOKENS,
-        do_sample=False,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )[:, batch["input_ids"].shape[1] :]
+    with _without_warnings():  # it warns of right padding, which is what we are here to see
+        new = model.eval().generate(
+            **batch,
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )[:, batch["input_ids"].shape[1] :]
     return [_answer(ids, tokenizer) for ids in new.tolist()]
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _answer(ids: list[int], tokenizer: Any) -> Answer:
@@ -555,8 +594,17 @@ def packed_loss(
 
 def micro_batches(lab: Lab, seed: int = 0) -> list[Batch]:
     """Twelve micro-batches of two dialogues each, drawn by a seed."""
-    rows = random.Random(seed).sample(lab.learn, 2 * MICRO_BATCHES)
+    rows = _drawn(lab, seed)
     return [pad_batch(rows[start : start + 2], lab.pad_id) for start in range(0, len(rows), 2)]
+
+
+def whole_batch(lab: Lab, seed: int = 0) -> Batch:
+    """The dialogues of those micro-batches in one batch."""
+    return pad_batch(_drawn(lab, seed), lab.pad_id)
+
+
+def _drawn(lab: Lab, seed: int) -> list[Encoded]:
+    return random.Random(seed).sample(lab.learn, 2 * MICRO_BATCHES)
 
 
 def leak_gain(lab: Lab, seed: int = 0) -> tuple[float, float]:
@@ -596,8 +644,7 @@ def _nan(lab: Lab, seed: int) -> tuple[float, float]:
 
 def _accumulated(lab: Lab, seed: int) -> tuple[float, float]:
     model, parts = lab.run(HEALTHY, seed).model, micro_batches(lab, seed)
-    rows = random.Random(seed).sample(lab.learn, 2 * MICRO_BATCHES)
-    whole = gradient(model, [pad_batch(rows, lab.pad_id)], lm_loss)
+    whole = gradient(model, [whole_batch(lab, seed)], lm_loss)
     right, wrong = (gradient(model, parts, loss) for loss in (lm_loss, mean_of_means))
     return relative_distance(right, whole), relative_distance(wrong, whole)
 
@@ -610,7 +657,7 @@ def _leaked_logits(lab: Lab, seed: int) -> tuple[float, float]:
 
 def _skewed(lab: Lab, seed: int) -> tuple[float, float]:
     model = lab.run(HEALTHY, seed).model
-    right, wrong = "as trained", "a line end after the role"
+    right, wrong = "as trained", "a space after the role"
     return lab.loss_behind(model, right), lab.loss_behind(model, wrong)
 
 

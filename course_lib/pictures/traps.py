@@ -1,4 +1,4 @@
-"""Pictures of chapter 12: a line and its broken twin, replies that run on, and all the damage."""
+"""Pictures of chapter 12: the list of traps, replies that run on, healthy beside broken."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ from collections.abc import Mapping, Sequence
 from course_lib.plots import _GONE, _NEW, BLUE, ORANGE, Picture, View, _escaped, side_by_side
 from course_lib.traps import TRAPS, Answer, Figures
 
-_LINE = "font-family: monospace; padding: 0.2em 0.6em; white-space: pre-wrap"
-
 
 def trap_table() -> View:
     """All traps: what one sees, the figure that shows the damage, the test that catches it."""
     rows = [[name, trap.looks, trap.measure, trap.test] for name, trap in TRAPS.items()]
     return side_by_side(rows, ["trap", "what one sees", "what shows the damage", "caught by"])
-
-
-def line_diff(name: str) -> View:
-    """The trap as a change of one line: the right one in green, the wrong one in red."""
-    trap = TRAPS[name]
-    lines = (("right", trap.right, _NEW), ("wrong", trap.wrong, _GONE))
-    page = "".join(
-        f'<div style="{_LINE}; background: {colour}">{label}: {_escaped(line)}</div>'
-        for label, line, colour in lines
-    )
-    return View(page, "\n".join(f"{label}: {line}" for label, line, _ in lines))
 
 
 def reply_table(replies: Mapping[str, Sequence[Answer]], count: int = 3) -> View:
