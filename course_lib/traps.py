@@ -498,10 +498,12 @@ def beside(healthy: Run, broken: Run) -> dict[str, tuple[float, float]]:
     }
 
 
-def own_loss(lab: Lab, run: Run) -> float:
-    """The held-out loss of a run with a broken mask, seen through that same broken mask."""
-    rows = list(map(ROW_CHANGES[run.name], lab.held_out))
-    return held_out_loss(run.model, rows, lab.pad_id)["eval_loss"]
+def own_loss(lab: Lab, name: str, seed: int = 0) -> tuple[float, float]:
+    """The held-out losses of healthy and broken run, both seen through that broken mask."""
+    rows = list(map(ROW_CHANGES[name], lab.held_out))
+    models = lab.run(HEALTHY, seed).model, lab.run(name, seed).model
+    healthy, broken = (held_out_loss(m, rows, lab.pad_id)["eval_loss"] for m in models)
+    return healthy, broken
 
 
 # ---- measured without a training

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 from dataclasses import replace
 
 import pytest
@@ -28,6 +29,7 @@ from course_lib.traps import (
     assert_replies_trained,
     assert_same_gradient,
     assert_something_trained,
+    beside,
     by_padding_id,
     catches,
     damage,
@@ -42,10 +44,12 @@ from course_lib.traps import (
     micro_batches,
     naive_mean,
     neighbour_shift,
+    own_loss,
     packed_loss,
     silent_batch,
     verdict,
     weights_lost,
+    whole_batch,
 )
 from course_lib.tricks import gradient
 from course_lib.truncation import truncate_all
@@ -307,3 +311,37 @@ def test_the_batches_of_one_seed_are_the_same(lab):
     a, b = (list(lab.data(name, 1).epoch(0)) for name in (HEALTHY, HEALTHY))
     assert all(torch.equal(x["input_ids"], y["input_ids"]) for x, y in zip(a, b, strict=True))
     assert encode_all(lab.dialogues, lab.tokenizer) == lab.learn
+
+
+def test_a_loss_through_the_same_broken_mask_hides_the_damage(lab):
+    healthy, broken = lab.run(), lab.run("end token outside the loss")
+    through = own_loss(lab, broken.name)
+    assert broken.figures.loss > healthy.figures.loss + 0.1  # through the right mask it shows
+    assert through[1] < through[0] + 0.1
+    shown = beside(healthy, broken)
+    assert shown["held-out loss"] == (healthy.figures.loss, broken.figures.loss)
+    assert shown["replies that stop"] == (1, 0)
+
+
+def test_micro_batches_hold_what_the_whole_batch_holds(lab):
+    parts = [token for part in micro_batches(lab, 3) for token in trained_ids(part)]
+    assert parts == trained_ids(whole_batch(lab, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "differences", "interval", "says"),
+    [
+        ("mask dropped", (0.1, 0.2, 0.1), (0.02, 0.24), True),
+        ("mask dropped", (0.1, 0.3, 0.1), (-0.1, 0.4), False),
+        ("mask dropped", (-0.1, -0.2, -0.1), (-0.24, -0.02), False),
+        ("pad = EOS", (-0.9, -1.0, -1.0), (-1.1, -0.8), True),
+        ("pad = EOS", (-1.0, -1.0, -1.0), (-1.0, -1.0), True),
+        ("pad = EOS", (0.0, -1.0, -1.0), (-2.1, 0.8), False),
+    ],
+)
+def test_damage_is_outside_the_noise_when_all_of_it_is(name, differences, interval, says):
+    spec = importlib.util.spec_from_file_location("bench", ROOT / "benchmarks" / "traps.py")
+    assert spec and spec.loader
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    assert benchmark.outside_the_noise(differences, interval, name) == says
