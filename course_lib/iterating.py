@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,12 @@ import torch
 
 from course_lib.chat_format import known_tokens
 from course_lib.dialogue import Dialogue
+from course_lib.errors import ActReader, Case, Names, answer_cases, judge_replies
 from course_lib.experiments import (
+    Comparison,
     Experiment,
     ExperimentLog,
+    Outcome,
     changed,
     fingerprint,
     outcome,
@@ -32,15 +36,16 @@ from course_lib.models import merge_lora, with_lora
 from course_lib.training import Record, TrainConfig
 from course_lib.transfer import config_from, new_model
 
-FACTS = "exact facts"
-KINDS_OF_DATA = ("any", "facts")
+KINDS_OF_DATA = ("any", "facts", "orders")
+_TOLD = {"facts": {"inform"}, "orders": {"confirm", "notify"}}  # what the agent does in them
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """The settings of one run; the defaults are the baseline.
 
-    `dialogues`: how many; `data`: "any", or "facts" for those alone in which the agent tells one.
+    `dialogues`: how many; `data`: "any", or only those in which the agent tells "facts" or settles
+    "orders".
     `layers`: how many of the base model's are kept, from below (None: all). `parts`: "all", "top 2"
     (the last two layers) or "lora 8" (adapters of rank 8). `share`: how far the weights go from the
     base (0) to the tuned model (1).
@@ -100,16 +105,16 @@ def data_for(dialogues: Sequence[Dialogue], setup: Setup) -> list[Dialogue]:
     """
     order = list(dialogues)
     random.Random(0).shuffle(order)
-    fitting = [d for d in order if setup.data == "any" or tells_a_fact(d)]
+    fitting = [d for d in order if setup.data == "any" or agents_acts(d) & _TOLD[setup.data]]
     if not 0 < setup.dialogues <= len(fitting):
         raise ValueError(f"{setup.dialogues} dialogues of kind {setup.data}: 1 to {len(fitting)}")
     return fitting[: setup.dialogues]
 
 
-def tells_a_fact(dialogue: Dialogue) -> bool:
-    """Whether the agent informs of anything in it."""
-    acts = (act for m in dialogue.messages if m.role == "assistant" for act, _ in m.acts)
-    return "inform" in acts
+def agents_acts(dialogue: Dialogue) -> set[str]:
+    """Everything that the agent does in a dialogue, such as "inform" or "confirm"."""
+    turns = (message for message in dialogue.messages if message.role == "assistant")
+    return {str(act) for message in turns for act, _ in message.acts}
 
 
 def fewer_layers(model: Any, keep: int) -> Any:
@@ -150,18 +155,61 @@ def _blended(start: Any, model: Any, share: float) -> Any:
     return mixed
 
 
+# ---- measures
+
+Measure = Callable[[Any, Any], Outcome]
+
+
+def fact_measure(questions: Sequence[FactQuestion]) -> Measure:
+    """Measures exact facts: 1 for a reply that states the right value and no rival, else 0."""
+
+    def measure(model: Any, tokenizer: Any) -> Outcome:
+        _, replies = exact_facts(model, tokenizer, questions)
+        right = [states_fact(r, q) for r, q in zip(replies, questions, strict=True)]
+        return outcome(right, [q.dialogue_id for q in questions], questions)
+
+    return measure
+
+
+def reply_measure(cases: Sequence[Case], reader: ActReader, names: Names) -> Measure:
+    """Measures right replies: 1 for a reply in which `errors.kind_of` finds nothing wrong."""
+
+    def measure(model: Any, tokenizer: Any) -> Outcome:
+        replies, ended = answer_cases(model, tokenizer, cases)
+        table = judge_replies(cases, replies, reader, names, ended)
+        right = [row.is_right for row in table.rows]
+        return outcome(right, [case.dialogue_id for case in cases], cases)
+
+    return measure
+
+
+def with_wrong_labels(
+    questions: Sequence[FactQuestion], share: float, seed: int = 0
+) -> list[FactQuestion]:
+    """The questions, a share of them with another value of the slot marked as the right one."""
+    wrong = set(random.Random(seed).sample(range(len(questions)), round(share * len(questions))))
+    return [_mislabelled(q) if i in wrong else q for i, q in enumerate(questions)]
+
+
+def _mislabelled(question: FactQuestion) -> FactQuestion:
+    (slot, value), *others = question.required
+    rival = min(question.rivals, default=f"not {value}")
+    rivals = question.rivals - {rival} | {" ".join(value.casefold().split())}
+    return replace(question, required=((slot, rival), *others), rivals=frozenset(rivals))
+
+
 # ---- runs
 
 
 @dataclass(slots=True)
 class Bench:
-    """Dialogues to learn from, questions to choose by, and the table that every run goes into.
+    """Dialogues to learn from, measures to choose by, and the table that every run goes into.
 
     `models` holds the tuned models by the name of their run.
     """
 
     dialogues: Sequence[Dialogue]
-    questions: Sequence[FactQuestion]
+    measures: Mapping[str, Measure]
     log: ExperimentLog
     baseline: Setup = BASELINE
     models: dict[str, Any] = field(default_factory=dict)
@@ -175,7 +223,7 @@ class Bench:
         on_record: Callable[[Record], None] | None = None,
         **changes: Any,
     ) -> Experiment:
-        """Trains with one setting changed, asks the questions and adds the run to the table.
+        """Trains with one setting changed, takes every measure and adds the run to the table.
 
         Raises ValueError for two changes at once: nobody could say which of them did it.
         """
@@ -190,16 +238,10 @@ class Bench:
             fingerprint(data_for(self.dialogues, setup)),
             weights_hash(new_model("base")[0]),
             seconds,
-            {FACTS: self.asked(model, self.questions)},
+            {what: measure(model, self.tokenizer) for what, measure in self.measures.items()},
             note,
         )
         return self.log.add(experiment)
-
-    def asked(self, model: Any, questions: Sequence[FactQuestion]) -> Any:
-        """The outcome of a model on questions: 1 for an exact fact, else 0, by dialogue."""
-        _, replies = exact_facts(model, self.tokenizer, questions)
-        right = [states_fact(r, q) for r, q in zip(replies, questions, strict=True)]
-        return outcome(right, [q.dialogue_id for q in questions], questions)
 
     def _trained(
         self, setup: Setup, on_record: Callable[[Record], None] | None
@@ -261,6 +303,17 @@ def _silent(text: str) -> None:
 
 
 # ---- what chance can do
+
+
+def hold_together(comparisons: Sequence[Comparison], level: float = 0.05) -> list[str]:
+    """Names of the changes that hold when all are judged together, the surest first.
+
+    Not even one of them should be a false find. Source: Holm (1979), A simple sequentially
+    rejective multiple test procedure.
+    """
+    order = sorted(comparisons, key=lambda found: found.p)
+    held = takewhile(lambda pair: pair[1].p <= level / (len(order) - pair[0]), enumerate(order))
+    return [found.new for _, found in held]
 
 
 @dataclass(frozen=True, slots=True)

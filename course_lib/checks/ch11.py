@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from course_lib.checks.exercises import Wrong, exercise
@@ -329,90 +329,7 @@ def check_holm(answer: Callable[..., Any]) -> None:
     judge(answer, _in_tuples(_holm), _HOLM_CASES, mistakes, _as_flags)
 
 
-# ---- 11.4 what was changed
-
-Settings = dict[str, Any]
-
-
-def _pairs(old: Settings, new: Settings, names: Sequence[str]) -> dict[str, tuple[Any, Any]]:
-    pairs = {name: (old.get(name), new.get(name)) for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _changed(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
-    return _pairs(old, new, [*old, *new])
-
-
-def _backwards(old: Settings, new: Settings) -> dict[str, tuple[Any, Any]]:
-    return {name: (b, a) for name, (a, b) in _changed(old, new).items()}
-
-
-_CHANGED_CASES: list[Case] = [
-    ({"steps": 100, "seed": 0}, {"steps": 200, "seed": 0}),
-    ({"steps": 100, "seed": 0}, {"steps": 100, "clip": 1.0}),
-    ({}, {"steps": 100}),
-    ({"steps": 100}, {}),
-    ({"share": 0.0, "layers": None}, {"share": False, "layers": 4}),
-    ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
-]
-_CHANGED_MISTAKES: dict[str, Mistake] = {
-    "backwards": (_backwards, "old and new are swapped: a pair is (old value, new value)."),
-    "shared settings only": (
-        lambda old, new: _pairs(old, new, [name for name in old if name in new]),
-        "a setting that only one run has is left out. It is a difference as well: the value that "
-        "is not there is None.",
-    ),
-    "old settings only": (
-        lambda old, new: _pairs(old, new, list(old)),
-        "a setting that is new is left out. Go through the names of both.",
-    ),
-    "new settings only": (
-        lambda old, new: _pairs(old, new, list(new)),
-        "a setting that is gone is left out. Go through the names of both.",
-    ),
-    "everything": (
-        lambda old, new: {name: (old.get(name), new.get(name)) for name in [*old, *new]},
-        "settings that are the same stand in it too. Keep those that differ.",
-    ),
-}
-
-
-def _as_changes(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, Mapping):
-        raise Wrong(SHAPE, f"expected a dictionary, found {type(value).__name__}.")
-    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value.values()):
-        raise Wrong(SHAPE, "every value should be a pair (old value, new value).")
-    return _frozen({name: tuple(pair) for name, pair in value.items()})
-
-
-def _frozen(changes: Mapping[str, tuple[Any, Any]]) -> tuple[Any, ...]:
-    """The changes as nested tuples, in the order of the names: the order of a dict is free."""
-    return tuple((str(name), *map(repr, pair)) for name, pair in sorted(changes.items()))
-
-
-def _as_frozen(function: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
-    return lambda *case: _frozen(function(*case))
-
-
-@exercise(
-    "11.4",
-    "What was changed?",
-    answer_name="changed_settings",
-    difficulty=1,
-    minutes=6,
-    hints=(
-        "the names of both: set(old) | set(new).",
-        "old.get(name) is None where the setting is not there.",
-        "{name: (old.get(name), new.get(name)) for name in names if they differ}",
-    ),
-)
-def check_changed_settings(answer: Callable[..., Any]) -> None:
-    """Judges changed_settings(old, new): {setting: (old value, new value)} of what differs."""
-    mistakes = {name: (_as_frozen(f), words) for name, (f, words) in _CHANGED_MISTAKES.items()}
-    judge(answer, _as_frozen(_changed), _CHANGED_CASES, mistakes, _as_changes)
-
-
-# ---- 11.5 weights in between
+# ---- 11.4 weights in between
 
 Weights = dict[str, list[float]]
 
@@ -495,7 +412,7 @@ def _in_weights(function: Callable[..., Weights]) -> Callable[..., tuple[Any, ..
 
 
 @exercise(
-    "11.5",
+    "11.4",
     "Halfway back to the base",
     answer_name="blend_weights",
     difficulty=2,
@@ -512,7 +429,7 @@ def check_blend_weights(answer: Callable[..., Any]) -> None:
     judge(answer, _in_weights(_blend), _BLEND_CASES, mistakes, _as_weights)
 
 
-# ---- 11.6 how many questions
+# ---- 11.5 how many questions
 
 _Z = 1.96
 
@@ -550,7 +467,7 @@ _NEEDED_MISTAKES: dict[str, Mistake] = {
 
 
 @exercise(
-    "11.6",
+    "11.5",
     "How many questions does it take?",
     answer_name="questions_needed",
     difficulty=3,

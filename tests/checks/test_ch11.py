@@ -20,22 +20,16 @@ EXERCISES = {
         shaped(ch11._HOLM_MISTAKES, ch11._in_tuples),
     ),
     "11.4": (
-        ch11._as_frozen(ch11._changed),
-        ch11._CHANGED_CASES,
-        shaped(ch11._CHANGED_MISTAKES, ch11._as_frozen),
-    ),
-    "11.5": (
         ch11._in_weights(ch11._blend),
         ch11._BLEND_CASES,
         shaped(ch11._BLEND_MISTAKES, ch11._in_weights),
     ),
-    "11.6": (ch11._needed, ch11._NEEDED_CASES, ch11._NEEDED_MISTAKES),
+    "11.5": (ch11._needed, ch11._NEEDED_CASES, ch11._NEEDED_MISTAKES),
 }
 CHECKS = (
     ch11.check_kind_of_reply,
     ch11.check_sign_test,
     ch11.check_holm,
-    ch11.check_changed_settings,
     ch11.check_blend_weights,
     ch11.check_questions_needed,
 )
@@ -63,12 +57,6 @@ def test_holm_in_numpy_passes():
         return holds
 
     assert ch11.check_holm(answer).passed
-
-
-def test_the_librarys_changes_pass():
-    from course_lib.experiments import changed
-
-    assert ch11.check_changed_settings(changed).passed
 
 
 def test_a_blend_in_torch_passes():

@@ -156,40 +156,6 @@ def nothing_holds(ps: Ps, level: float) -> list[bool]:
 
 # ---- 11.4
 
-Settings = dict[str, Any]
-
-
-def new_before_old(old: Settings, new: Settings) -> Settings:
-    names = set(old) | set(new)
-    return {n: (new.get(n), old.get(n)) for n in names if new.get(n) != old.get(n)}
-
-
-def in_both(old: Settings, new: Settings) -> Settings:
-    return {n: (old[n], new[n]) for n in set(old) & set(new) if old[n] != new[n]}
-
-
-def of_the_old(old: Settings, new: Settings) -> Settings:
-    return {n: (v, new.get(n)) for n, v in old.items() if v != new.get(n)}
-
-
-def of_the_new(old: Settings, new: Settings) -> Settings:
-    return {n: (old.get(n), v) for n, v in new.items() if v != old.get(n)}
-
-
-def both_side_by_side(old: Settings, new: Settings) -> Settings:
-    return {n: (old.get(n), new.get(n)) for n in set(old) | set(new)}
-
-
-def names_alone(old: Settings, new: Settings) -> Any:
-    return sorted(n for n in set(old) | set(new) if old.get(n) != new.get(n))
-
-
-def nothing_differs(old: Settings, new: Settings) -> Settings:
-    return {}
-
-
-# ---- 11.5
-
 Weights = dict[str, list[float]]
 
 
@@ -239,7 +205,7 @@ def tuned_alone(start: Weights, tuned: Weights, share: float) -> Weights:
     return tuned
 
 
-# ---- 11.6
+# ---- 11.5
 
 
 def one_too_few(flips: float, gain: float) -> int:
@@ -296,15 +262,6 @@ CHAPTER_11 = {
         (how_many, "wrong shape"),
     ],
     "11.4": [
-        (new_before_old, "backwards"),
-        (in_both, "shared settings only"),
-        (of_the_old, "old settings only"),
-        (of_the_new, "new settings only"),
-        (both_side_by_side, "everything"),
-        (nothing_differs, "differs"),
-        (names_alone, "wrong shape"),
-    ],
-    "11.5": [
         (towards_the_start, "the wrong way round"),
         (beyond, "too far"),
         (scaled, "only the tuned part"),
@@ -314,7 +271,7 @@ CHAPTER_11 = {
         (tuned_alone, "differs"),
         (a_list, "wrong shape"),
     ],
-    "11.6": [
+    "11.5": [
         (one_too_few, "rounded down"),
         (flips_alone, "mean not taken off"),
         (root, "not squared"),
