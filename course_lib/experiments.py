@@ -184,7 +184,7 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[A
 class Comparison:
     """Two runs on the same questions: what was changed, what came of it, and how sure that is.
 
-    `p` is two-sided. `verdict` takes the pair by itself: among many pairs see `exercise 11.3`.
+    `p` is two-sided. `verdict` takes the pair by itself; many are judged by `hold_together`.
     """
 
     new: str

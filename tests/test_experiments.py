@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -201,6 +202,31 @@ def test_two_processes_write_into_one_file(path):
     assert log.problems == []
     assert [r.number for r in log] == list(range(1, 17))
     assert sorted(r.name for r in log) == sorted(f"{w}-{n}" for w in "ab" for n in range(8))
+
+
+WAITS = """
+import sys
+from tests import test_experiments as t
+log = t.ExperimentLog(sys.argv[1])
+print("ready", flush=True)
+log.add(t.run("second"))
+"""
+
+
+def test_a_writer_waits_until_the_other_is_done(path):
+    fcntl = pytest.importorskip("fcntl")
+    ExperimentLog(path).add(run())
+    before = path.read_bytes()
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)  # the child may read, and may not write
+        worker = subprocess.Popen(
+            child(WAITS, path), cwd=ROOT, env=CHILD["env"], stdout=subprocess.PIPE
+        )
+        assert worker.stdout is not None and worker.stdout.readline() == b"ready\n"
+        time.sleep(0.5)
+        assert worker.poll() is None and path.read_bytes() == before
+    assert worker.wait(60) == 0
+    assert [r.name for r in ExperimentLog(path)] == ["baseline", "second"]
 
 
 # ---- what a run was made from

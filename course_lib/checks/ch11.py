@@ -413,7 +413,7 @@ def _in_weights(function: Callable[..., Weights]) -> Callable[..., tuple[Any, ..
 
 @exercise(
     "11.4",
-    "Halfway back to the base",
+    "Part of the way back to the base",
     answer_name="blend_weights",
     difficulty=2,
     minutes=10,
