@@ -63,7 +63,7 @@ _KIND_CASES: list[Case] = [
 ]
 _KIND_MISTAKES: dict[str, Mistake] = {
     "parts of words": (
-        lambda *case: _kind(*case, stands=_anywhere),
+        lambda reply, value, rivals, ended: _kind(reply, value, rivals, ended, _anywhere),
         "you find '2 years' in '12 years'. A value must stand in the reply as whole words: no "
         "letter or digit right before it or right after it.",
     ),
