@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from course_lib.errors import LINE, ErrorTable
 from course_lib.plots import BLUE, GREY, ORANGE, Picture, View, side_by_side
@@ -47,7 +47,11 @@ def plot_changes(comparisons: Sequence[Comparison], name: str = "changes") -> Pi
         colour, d = _VERDICTS[found.verdict], found.difference
         axis.plot([d.low, d.high], [place, place], color=colour, linewidth=2)
         axis.plot([d.value], [place], "D", color=colour, markersize=6)
-        where = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 9}
+        where: dict[str, Any] = {
+            "xycoords": ("axes fraction", "data"),
+            "va": "center",
+            "fontsize": 9,
+        }
         words = f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f}) {found.verdict}"
         axis.annotate(words, (1.01, place), color=colour, annotation_clip=False, **where)
     axis.axvline(0, color="black", linewidth=1)
@@ -69,7 +73,7 @@ def plot_luck(rounds: NullRounds, name: str = "the best of ten") -> Picture:
     figure = Figure(figsize=(7.5, 2.8), layout="constrained")
     axis = figure.subplots()
     both = np.concatenate([rounds.best, rounds.kept])
-    edges = np.linspace(both.min(), both.max(), 30)
+    edges = np.linspace(both.min(), both.max(), 30).tolist()
     for values, colour, label in (
         (rounds.kept, GREY, "on fresh questions"),
         (rounds.best, ORANGE, "where it was chosen"),
