@@ -16,6 +16,7 @@ from tests.checks import (
     test_ch08,
     test_ch09,
     test_ch10,
+    test_ch11,
     test_ch12,
 )
 from tests.checks.wrong_answers import WRONG_ANSWERS
@@ -31,6 +32,7 @@ CHAPTERS = (
     test_ch08,
     test_ch09,
     test_ch10,
+    test_ch11,
     test_ch12,
 )
 EXERCISES = {

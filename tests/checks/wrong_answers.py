@@ -17,6 +17,7 @@ from tests.checks.wrong_answers_07 import CHAPTER_07
 from tests.checks.wrong_answers_08 import CHAPTER_08
 from tests.checks.wrong_answers_09 import CHAPTER_09
 from tests.checks.wrong_answers_10 import CHAPTER_10
+from tests.checks.wrong_answers_11 import CHAPTER_11
 from tests.checks.wrong_answers_12 import CHAPTER_12
 
 Pieces = list[tuple[str, list[int]]]
@@ -728,6 +729,7 @@ for chapter in (
     CHAPTER_08,
     CHAPTER_09,
     CHAPTER_10,
+    CHAPTER_11,
     CHAPTER_12,
 ):
     WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in chapter.items()}
