@@ -60,7 +60,7 @@ def fit_history(messages: Sequence[Message], tokenizer: Any, limit: int) -> Fitt
     """
     system = [m for m in messages if m["role"] == "system"]
     rest = [m for m in messages if m["role"] != "system"]
-    newest = rest[-limit:]  # a message takes a token at least
+    newest = _within_reach(rest, tokenizer, limit)
     starts = [i for i, m in enumerate(newest) if i == 0 or m["role"] == "user"]
 
     def fits(start: int) -> bool:
@@ -74,6 +74,17 @@ def fit_history(messages: Sequence[Message], tokenizer: Any, limit: int) -> Fitt
         return Fitted([*system, *kept], dropped)
     last, cut = _shortened(kept[-1], system, tokenizer, limit)
     return Fitted([*system, last], len(rest) - 1, cut)
+
+
+def _within_reach(messages: list[Message], tokenizer: Any, limit: int) -> list[Message]:
+    """The newest messages of which the texts alone may fit; the last one always."""
+    size = 0
+    for place in range(len(messages) - 1, -1, -1):
+        text = messages[place]["content"]
+        size += len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        if size > limit:
+            return messages[min(place + 1, len(messages) - 1) :]
+    return messages
 
 
 def _shortened(

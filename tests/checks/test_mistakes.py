@@ -14,6 +14,7 @@ from tests.checks import (
     test_ch06,
     test_ch07,
     test_ch08,
+    test_ch13,
 )
 from tests.checks.wrong_answers import WRONG_ANSWERS
 
@@ -26,6 +27,7 @@ CHAPTERS = (
     test_ch06,
     test_ch07,
     test_ch08,
+    test_ch13,
 )
 EXERCISES = {
     number: exercise for chapter in CHAPTERS for number, exercise in chapter.EXERCISES.items()

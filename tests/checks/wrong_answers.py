@@ -15,6 +15,7 @@ from tests.checks.wrong_answers_05 import CHAPTER_05
 from tests.checks.wrong_answers_06 import CHAPTER_06
 from tests.checks.wrong_answers_07 import CHAPTER_07
 from tests.checks.wrong_answers_08 import CHAPTER_08
+from tests.checks.wrong_answers_13 import CHAPTER_13
 
 Pieces = list[tuple[str, list[int]]]
 Marked = tuple[list[int], list[Any]]
@@ -716,5 +717,5 @@ WRONG_ANSWERS: dict[str, list[WrongAnswer]] = {
         WrongAnswer(always_perfect, "differs"),
     ],
 }
-for chapter in (CHAPTER_03, CHAPTER_04, CHAPTER_05, CHAPTER_06, CHAPTER_07, CHAPTER_08):
+for chapter in (CHAPTER_03, CHAPTER_04, CHAPTER_05, CHAPTER_06, CHAPTER_07, CHAPTER_08, CHAPTER_13):
     WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in chapter.items()}
