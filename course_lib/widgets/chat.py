@@ -130,6 +130,8 @@ class Chat:
             self.about.observe(lambda _: self._show_panels(), "value")
         row = widgets.HBox([self.box, *self._buttons()])
         self.view = widgets.VBox([self.transcript, row, self.status, *self._panels()])
+        self.view.add_class("chat")
+        self.status.add_class("chat-status")
         self._draw()
         self._show_panels()
 
@@ -350,7 +352,9 @@ class Chat:
 
     def _draw(self) -> None:
         columns = "".join(self._column(name) for name in list(self.models))
-        self.transcript.value = f'<div style="display: flex; gap: 0.8em">{columns}</div>'
+        # `data-answers` counts what was answered, so that a test can wait for the next one
+        opened = f'<div class="chat-transcript" data-answers="{self._run}"'
+        self.transcript.value = f'{opened} style="display: flex; gap: 0.8em">{columns}</div>'
 
     def _column(self, name: str) -> str:
         # column-reverse keeps the end of the conversation in view while it grows

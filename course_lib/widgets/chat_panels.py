@@ -63,6 +63,7 @@ class Settings:
         )
         self.sliders = [self.temperature, self.top_k, self.top_p, self.penalty]
         self.view = widgets.VBox([*self.sliders, hint, self.system])
+        self.view.add_class("chat-settings")
 
     def sampling(self, attempt: int = 0) -> Sampling:
         """As the sliders stand; each attempt draws with a seed of its own."""
@@ -95,6 +96,7 @@ class FeedbackBar:
         self.status = widgets.HTML()
         row = widgets.HBox([self.up, self.down, self.better, self.save])
         self.view = widgets.VBox([row, self.status])
+        self.view.add_class("chat-feedback")
 
     def _button(self, name: str, tip: str, action: Callable[[], str]) -> Any:
         button = widgets.Button(description=name, tooltip=tip, layout=widgets.Layout(width="auto"))
@@ -125,6 +127,7 @@ class StatePanel:
     def __init__(self, state: State) -> None:
         self._state, self._before = state, dict[str, str]()
         self.view = widgets.HTML()
+        self.view.add_class("chat-state")
 
     def show(self, messages: Messages, whole: bool = True) -> None:
         """Draws the state after these messages; `whole` says that the exchange is complete."""
@@ -155,6 +158,7 @@ class SeenPanel:
 
     def __init__(self) -> None:
         self.view = widgets.HTML()
+        self.view.add_class("chat-seen")
 
     def show(self, model: Any, messages: Messages) -> None:
         """Draws the newest prompt of this model with its reply."""
