@@ -182,6 +182,10 @@ class ChatSession:
         before = [{"role": "system", "content": self.system}] if self.system else []
         return before + self.messages
 
+    def left_out(self, messages: Sequence[Message]) -> str:
+        """What of a history the model cannot be given, in words; empty if all of it fits."""
+        return fit_history(_writable(messages), self.tokenizer, self.room).note
+
     def seen(self, messages: Sequence[Message] | None = None) -> Seen:
         """The tokens of a conversation (by default this one), as they were given for its end.
 
@@ -283,10 +287,10 @@ def terminal_chat(session: ChatSession, source: TextIO | None = None) -> None:
         if line.startswith("/"):
             _command(session, line)
         else:
-            _say(session.ask(line))
+            _say(session, session.ask(line))
 
 
-def _say(pieces: Iterator[str]) -> None:
+def _say(session: ChatSession, pieces: Iterator[str]) -> None:
     """Prints a reply as it comes; Ctrl-C ends the reply, an error is told, the chat goes on."""
     speed = Speed()
     print("bot> ", end="", flush=True)
@@ -294,7 +298,8 @@ def _say(pieces: Iterator[str]) -> None:
         with closing(timed(pieces, speed)) as reply:  # type: ignore[type-var]
             for piece in reply:
                 print(printable(piece), end="", flush=True)
-        print(f"\n     ({speed})" if speed.pieces else "(no reply)")
+        beside = "; ".join(text for text in (str(speed), session.seen().note) if text)
+        print(f"\n     ({beside})" if speed.pieces else "(no reply)")
     except KeyboardInterrupt:
         print(" (stopped)")
     except Exception as error:
@@ -326,7 +331,7 @@ def _clear(session: ChatSession, value: str) -> None:
 
 
 def _retry(session: ChatSession, value: str) -> None:
-    _say(session.retry())
+    _say(session, session.retry())
 
 
 def _system(session: ChatSession, value: str) -> None:

@@ -281,6 +281,13 @@ def test_a_wrong_temperature_is_told_and_changes_nothing(echo, capsys, value):
     assert session.sampling.temperature == 0
 
 
+def test_the_terminal_says_what_the_model_cannot_be_given(echo, capsys):
+    session, _ = echo
+    assert "left out" not in talk(session, "hello\n", capsys)
+    assert "the first" in talk(session, "word " * 500 + "\n", capsys)
+    assert "left out" in session.left_out([user("word " * 500)])
+
+
 def test_ctrl_c_stops_the_reply_and_keeps_the_chat(monkeypatch, echo, capsys):
     session, _ = echo
     interrupted = []

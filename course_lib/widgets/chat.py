@@ -284,7 +284,8 @@ class Chat:
         drawn = 0.0
         pieces: Iterable[str] = ()
         try:
-            pieces = timed(self._call(model, self.messages(name), stop), answer.speed)
+            history = self.messages(name)
+            pieces = timed(self._call(model, history, stop), answer.speed)
             for piece in _until_stopped(pieces, stop):
                 answer.content += str(piece)
                 if len(answer.content) > _LONGEST:
@@ -293,6 +294,7 @@ class Chat:
                 if time.monotonic() - drawn >= _REDRAW:
                     self._draw()
                     drawn = time.monotonic()
+            answer.note = answer.note or _left_out(model, history)
             answer.complete = not stop.is_set()
         except BaseException as error:  # also SystemExit: nothing may end the worker unseen
             asked.failed = answer.failed = True
@@ -396,6 +398,12 @@ def _until_stopped(pieces: Iterable[str], stop: threading.Event) -> Iterator[str
         if stop.is_set():
             return
         yield piece
+
+
+def _left_out(model: Reply, messages: Messages) -> str:
+    """What did not fit into the model's context, for models that can say."""
+    say = getattr(model, "left_out", None)
+    return str(say(messages)) if say else ""
 
 
 def _takes(model: Reply, name: str) -> bool:

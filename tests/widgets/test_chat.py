@@ -538,6 +538,7 @@ def test_the_prompt_is_shown_token_by_token(session):
     assert "<b>" not in page and "border-bottom" in page  # what would be trained is underlined
     say(chat, "word " * 300)
     assert "left out" in chat.seen.view.value
+    assert "left out" in chat.transcript.value and chat.turns["assistant"][-1].complete
     chat.clear_button.click()
     assert "nothing yet" in chat.seen.view.value
 
