@@ -20,8 +20,8 @@ from course_lib.metrics import FactQuestion
 from course_lib.metrics.facts import fact_questions, states_fact
 from course_lib.training import History, Record, TrainConfig
 
-# A few passes at a low rate: enough for the corrected cases, little enough for all others.
-TOUCH_UP = TrainConfig(epochs=1.0, learning_rate=3e-4, warmup_steps=5)
+# A few dozen steps at a low rate: enough for the corrected cases, little enough for all others.
+TOUCH_UP = TrainConfig(max_steps=60, learning_rate=3e-4, warmup_steps=5)
 
 
 def with_replay(

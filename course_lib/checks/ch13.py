@@ -180,6 +180,7 @@ def _below(turns: Turns, room: int) -> tuple[int, ...]:
 
 
 _FIT_CASES: list[Case] = [
+    ([("system", 6), ("user", 4), ("assistant", 4), ("user", 4)], 13),
     ([("system", 4), ("user", 6), ("assistant", 7), ("user", 5)], 30),
     ([("system", 4), ("user", 6), ("assistant", 7), ("user", 5)], 16),
     ([("user", 9), ("assistant", 3), ("user", 4), ("assistant", 8), ("user", 5)], 20),
