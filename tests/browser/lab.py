@@ -59,8 +59,12 @@ _ERRORS = """() => {
                   .map(output => `${output.ename}: ${output.evalue}`);
 }"""
 
-# All cells stand in the page, also those out of sight, so that a locator finds what is there.
-_SETTINGS = {"windowingMode": "none"}
+_SETTINGS = {
+    # All cells stand in the page, also those out of sight, so that a locator finds what is there.
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    # No question about news: it would lie over the buttons, and there is no network to ask.
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
 
 
 def chromium() -> str | None:
@@ -167,6 +171,11 @@ class ChatPage:
     def click(self, name: str) -> None:
         self.root.get_by_role("button", name=name, exact=True).click()
 
+    def click_at_once(self, name: str) -> None:
+        """Clicks without waiting for the button to be enabled: on a disabled one nothing happens."""
+        button = self.root.get_by_role("button", name=name, exact=True)
+        button.evaluate("button => button.click()")
+
     def answers(self) -> int:
         """How many times the models have finished answering."""
         return int(self.root.locator(".chat-transcript").get_attribute("data-answers"))
@@ -218,11 +227,11 @@ def _private(folder: Path) -> dict[str, str]:
     }
     for part in names.values():
         (folder / part).mkdir(parents=True, exist_ok=True)
-    tracker = folder / names["JUPYTERLAB_SETTINGS_DIR"] / "@jupyterlab" / "notebook-extension"
-    tracker.mkdir(parents=True, exist_ok=True)
-    settings = tracker / "tracker.jupyterlab-settings"
-    settings.write_text(json.dumps(_SETTINGS), encoding="utf-8")
-    return os.environ | {name: str(folder / part) for name, part in names.items()}
+    for name, values in _SETTINGS.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    return os.environ | {variable: str(folder / part) for variable, part in names.items()}
 
 
 def _free_port() -> int:

@@ -213,7 +213,7 @@ def test_chapter_13_chats_compares_stops_and_judges(notebooks):
         assert "tokens of prompt" in seen.inner_text()
         lab.screenshot(page, "chapter_13_seen")
         number = chat.start("Tell me about the Brisa kettle.")
-        chat.click("Stop")  # in the midst of it, or just after: the page is ready again
+        chat.click_at_once("Stop")  # in the midst of it, or just after: the page is ready again
         chat.finished(number)
         chat.say("What does the Brisa kettle cost?")
         chat.click("👍")
