@@ -172,7 +172,7 @@ class ChatPage:
         self.root.get_by_role("button", name=name, exact=True).click()
 
     def click_at_once(self, name: str) -> None:
-        """Clicks without waiting for the button to be enabled: on a disabled one nothing happens."""
+        """Clicks without waiting for the button to be enabled; a disabled one does nothing."""
         button = self.root.get_by_role("button", name=name, exact=True)
         button.evaluate("button => button.click()")
 
