@@ -86,8 +86,8 @@ class FeedbackBar:
 
     def __init__(self, log: FeedbackLog, judged: Callable[[], Messages]) -> None:
         self.log, self._judged = log, judged
-        self.up = self._button("👍", "a good reply", self._like)
-        self.down = self._button("👎", "a bad reply", self._dislike)
+        self.up = self._button("Good", "a good reply", self._like, "thumbs-up")
+        self.down = self._button("Bad", "a bad reply", self._dislike, "thumbs-down")
         self.better = widgets.Text(
             placeholder="A better answer to this",
             layout=widgets.Layout(flex="1 1 auto", width="auto"),
@@ -98,8 +98,9 @@ class FeedbackBar:
         self.view = widgets.VBox([row, self.status])
         self.view.add_class("chat-feedback")
 
-    def _button(self, name: str, tip: str, action: Callable[[], str]) -> Any:
-        button = widgets.Button(description=name, tooltip=tip, layout=widgets.Layout(width="auto"))
+    def _button(self, name: str, tip: str, action: Callable[[], str], icon: str = "") -> Any:
+        layout = widgets.Layout(width="auto")
+        button = widgets.Button(description=name, tooltip=tip, icon=icon, layout=layout)
         button.on_click(lambda _: self._run(action))
         return button
 
