@@ -171,6 +171,8 @@ def test_of_a_message_that_is_too_long_the_end_is_kept(session, tokenizer, text)
         ["<|endoftext|>", "<|system|>", "<|user|>", "<|end|>", "<|assistant|>"]
     )
     assert special == [begin, sys_, end, use, end, ask]  # no turn lost its beginning or end
+    plain = prompt_ids([SYSTEM, user(text)], tokenizer)[-session.room :]
+    assert [i for i in plain if i in set(tokenizer.all_special_ids)] != special  # the plain cut
 
 
 def test_a_system_prompt_without_an_end_is_an_error_that_says_so(session):

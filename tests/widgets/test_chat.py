@@ -637,3 +637,22 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path):
 def test_without_the_options_there_are_no_panels():
     chat = Chat(echo)
     assert (chat.settings, chat.state, chat.seen, chat.feedback, chat.about) == (None,) * 5
+
+
+# ---- the safeguards bite
+
+
+def test_without_escaping_a_script_would_stand_in_the_page(monkeypatch):
+    monkeypatch.setattr("course_lib.widgets.chat.escaped", lambda text: text)
+    chat = Chat(echo)
+    say(chat, "<script>alert(1)</script>")
+    assert "<script>" in chat.transcript.value  # what test_hostile_text_stays_text looks for
+
+
+def test_without_the_flush_a_click_would_be_lost(monkeypatch, tmp_path):
+    path = tmp_path / "feedback.jsonl"
+    monkeypatch.setattr("course_lib.feedback._write_line", lambda *given: None)
+    chat = Chat(echo, feedback=path)
+    say(chat, "hello")
+    chat.feedback.up.click()
+    assert not path.exists()  # what test_thumbs_and_a_correction_are_lines… reads
