@@ -20,16 +20,15 @@ from course_lib.metrics import FactQuestion
 from course_lib.metrics.facts import fact_questions, states_fact
 from course_lib.training import History, Record, TrainConfig
 
-# A few dozen steps, not above the recipe's rate: enough for the corrected cases, and the replayed
-# dialogues hold the others.
-TOUCH_UP = TrainConfig(max_steps=60, learning_rate=6e-4, warmup_steps=5)
+# Gentle: at the recipe's own rate the corrected cases are learned as well, and others suffer.
+TOUCH_UP = TrainConfig(max_steps=80, learning_rate=4e-4, warmup_steps=5)
 
 
 def with_replay(
     corrections: Sequence[Dialogue],
     others: Sequence[Dialogue],
-    times: int = 12,
-    replay: int = 300,
+    times: int = 10,
+    replay: int = 400,
     seed: int = 0,
 ) -> list[Dialogue]:
     """Each correction `times` times among `replay` other dialogues, shuffled by the seed.
@@ -58,8 +57,8 @@ def learn_corrections(
     corrections: Sequence[Dialogue],
     others: Sequence[Dialogue],
     config: TrainConfig = TOUCH_UP,
-    times: int = 12,
-    replay: int = 300,
+    times: int = 10,
+    replay: int = 400,
     on_record: Callable[[Record], None] | None = None,
 ) -> History:
     """Trains the model a little further on corrections mixed with replayed dialogues, in place."""
