@@ -101,6 +101,7 @@ class FeedbackBar:
     def _button(self, name: str, tip: str, action: Callable[[], str], icon: str = "") -> Any:
         layout = widgets.Layout(width="auto")
         button = widgets.Button(description=name, tooltip=tip, icon=icon, layout=layout)
+        button.add_class(f"chat-{name.split()[0].lower()}")
         button.on_click(lambda _: self._run(action))
         return button
 

@@ -171,6 +171,10 @@ class ChatPage:
     def click(self, name: str) -> None:
         self.root.get_by_role("button", name=name, exact=True).click()
 
+    def judge(self, name: str) -> None:
+        """Clicks a thumb, "good" or "bad": by its class, as its icon is part of its name."""
+        self.root.locator(f"button.chat-{name}").click()
+
     def click_at_once(self, name: str) -> None:
         """Clicks without waiting for the button to be enabled; a disabled one does nothing."""
         button = self.root.get_by_role("button", name=name, exact=True)

@@ -134,11 +134,11 @@ def test_sides_are_compared_and_judged(notebooks):
         assert chat.say("hello").strip() == "2 Be kind. 0.05"
         assert chat.replies.first.inner_text().strip() == "You said hello"
         assert "turns" in chat.root.locator(".chat-state").inner_text()
-        chat.click("Good")
+        chat.judge("good")
         judged = chat.root.locator(".chat-feedback")
         judged.get_by_text("clicks-00001, liked").wait_for()
         chat.root.locator("select").select_option("one")
-        chat.click("Bad")
+        chat.judge("bad")
         judged.get_by_text("clicks-00002, disliked").wait_for()
         chat.root.get_by_placeholder("A better answer").fill("Hello!")
         chat.click("Save correction")
@@ -216,7 +216,7 @@ def test_chapter_13_chats_compares_stops_and_judges(notebooks):
         chat.click_at_once("Stop")  # in the midst of it, or just after: the page is ready again
         chat.finished(number)
         chat.say("What does the Brisa kettle cost?")
-        chat.click("Good")
+        chat.judge("good")
         chat.root.locator(".chat-feedback").get_by_text("liked").wait_for()
         assert page.locator(".chat-error").count() == 0
         lab.screenshot(page, "chapter_13_chat")
