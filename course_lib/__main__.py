@@ -1,4 +1,4 @@
-"""`python -m course_lib demo | clean | score | evaluate …`: the pipeline from the command line."""
+"""`python -m course_lib demo | chat | clean | evaluate …`: the pipeline from the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from course_lib.commands import clean, demo, evaluate, score
+from course_lib.commands import chat, clean, demo, evaluate, score
 from course_lib.dialogue import DialogueError
 
 
@@ -26,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     for command, help_text in (
         (demo, "raw logs, clean, train, evaluate, chat"),
+        (chat, "chat with the shop's assistant or your own checkpoint"),
         (clean, "clean raw logs; write what is kept and what is set aside"),
         (score, "hold a cleaning against the ledger of planted defects"),
         (evaluate, "every measure of a model on every test set"),

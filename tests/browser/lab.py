@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -12,12 +13,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENS = ROOT / "_build" / "screens"
+PATIENCE = 180_000  # ms; how long a busy machine may take for any one step
 
 _FLAGS = [
     "--no-sandbox",
@@ -34,7 +37,7 @@ _FLAGS = [
 # The kernel answers only once its session is up: cells that are run before are lost.
 _READY = """async () => {
     await window.jupyterapp.restored;
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 1800; i++) {
         const panel = window.jupyterapp.shell.currentWidget;
         const context = panel && panel.context && panel.context.sessionContext;
         if (context && context.session && context.session.kernel) {
@@ -46,6 +49,22 @@ _READY = """async () => {
     }
     return false;
 }"""
+
+
+_ERRORS = """() => {
+    const cells = [...window.jupyterapp.shell.currentWidget.content.model.cells];
+    const outputs = cells.filter(cell => cell.type === 'code').flatMap(
+        cell => Array.from({length: cell.outputs.length}, (_, i) => cell.outputs.get(i).toJSON()));
+    return outputs.filter(output => output.output_type === 'error')
+                  .map(output => `${output.ename}: ${output.evalue}`);
+}"""
+
+_SETTINGS = {
+    # All cells stand in the page, also those out of sight, so that a locator finds what is there.
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    # No question about news: it would lie over the buttons, and there is no network to ask.
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
 
 
 def chromium() -> str | None:
@@ -81,7 +100,7 @@ def jupyterlab(folder: Path, private: Path) -> Iterator[str]:
         )
         try:
             _await_server(server, f"http://127.0.0.1:{port}/api?token={token}", log)
-            yield f"http://127.0.0.1:{port}/lab/tree/{{path}}?token={token}"
+            yield f"http://127.0.0.1:{port}/lab/workspaces/{{workspace}}/tree/{{path}}?token={token}"
         finally:
             server.terminate()
             try:
@@ -92,43 +111,107 @@ def jupyterlab(folder: Path, private: Path) -> Iterator[str]:
 
 @contextmanager
 def open_notebook(address: str, path: str, private: Path) -> Iterator[Any]:
-    """A Playwright page with the notebook open and its kernel ready."""
+    """A Playwright page with the notebook open and its kernel ready; its kernel ends with it.
+
+    Every call has a browser profile and a workspace of its own, so that nothing is restored.
+    """
     from playwright.sync_api import sync_playwright
 
+    name = f"w{secrets.token_hex(4)}"
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            str(private / "browser"),
+            str(private / name),
             executable_path=chromium(),
             headless=True,
             args=_FLAGS,
             viewport={"width": 1280, "height": 1000},
         )
+        context.set_default_timeout(PATIENCE)
+        page = context.pages[0] if context.pages else context.new_page()
         try:
-            page = context.pages[0] if context.pages else context.new_page()
-            page.goto(address.format(path=path), timeout=60_000)
-            page.wait_for_function("() => window.jupyterapp !== undefined", timeout=60_000)
-            assert page.evaluate(_READY), "no kernel came up in a minute"
+            page.goto(address.format(path=path, workspace=name), timeout=PATIENCE)
+            page.wait_for_function("() => window.jupyterapp !== undefined", timeout=PATIENCE)
+            assert page.evaluate(_READY), "no kernel came up in three minutes"
             yield page
+        except BaseException:
+            with suppress(Exception):
+                screenshot(page, f"failed_{Path(path).stem}")
+            raise
         finally:
+            with suppress(Exception):
+                page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
             context.close()
 
 
 def run_all_cells(page: Any) -> None:
-    """Runs every cell of the open notebook and waits for the last."""
+    """Runs every cell of the open notebook, waits for the last, and fails if one raised."""
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    errors = page.evaluate(_ERRORS)
+    assert not errors, f"cells raised: {errors}"
 
 
-def chat(page: Any, text: str, timeout: float = 60.0) -> str:
+@dataclass
+class ChatPage:
+    """The newest chat widget on a page, driven as a person does: by typing and clicking."""
+
+    page: Any
+
+    @property
+    def root(self) -> Any:
+        return self.page.locator(".chat").last
+
+    @property
+    def box(self) -> Any:
+        return self.root.get_by_placeholder("Write to the assistant")
+
+    @property
+    def replies(self) -> Any:
+        return self.root.locator(".chat-assistant")
+
+    def click(self, name: str) -> None:
+        self.root.get_by_role("button", name=name, exact=True).click()
+
+    def judge(self, name: str) -> None:
+        """Clicks a thumb, "good" or "bad": by its class, as its icon is part of its name."""
+        self.root.locator(f"button.chat-{name}").click()
+
+    def click_at_once(self, name: str) -> None:
+        """Clicks without waiting for the button to be enabled; a disabled one does nothing."""
+        button = self.root.get_by_role("button", name=name, exact=True)
+        button.evaluate("button => button.click()")
+
+    def answers(self) -> int:
+        """How many times the models have finished answering."""
+        return int(self.root.locator(".chat-transcript").get_attribute("data-answers"))
+
+    def start(self, text: str) -> int:
+        """Types and sends; returns the number that `finished` waits for."""
+        before = self.answers()
+        self.box.scroll_into_view_if_needed()
+        self.box.fill(text)
+        self.click("Send")
+        return before + 1
+
+    def finished(self, number: int, timeout: float = 180.0) -> None:
+        """Waits until the models have finished for the `number`-th time, and the page is ready."""
+        done = self.root.locator(f'.chat-transcript[data-answers="{number}"]')
+        done.wait_for(timeout=timeout * 1000)
+        ready = self.root.locator(".chat-status", has_text="ready")
+        ready.wait_for(timeout=timeout * 1000)
+
+    def say(self, text: str, timeout: float = 180.0) -> str:
+        """Sends a message and returns the last reply, once all are finished."""
+        self.finished(self.start(text), timeout)
+        return str(self.replies.last.inner_text())
+
+    def open(self, title: str) -> None:
+        """Unfolds a panel."""
+        self.root.get_by_text(title, exact=True).click()
+
+
+def chat(page: Any, text: str, timeout: float = 180.0) -> str:
     """Types a message into the chat widget and returns the newest reply, once it is finished."""
-    box = page.get_by_placeholder("Write to the assistant").last
-    box.scroll_into_view_if_needed()
-    box.fill(text)
-    replies = page.locator(".chat-assistant")
-    before = replies.count()
-    page.get_by_role("button", name="Send").last.click()
-    replies.nth(before).wait_for(timeout=timeout * 1000)
-    page.get_by_text("ready", exact=True).last.wait_for(timeout=timeout * 1000)
-    return str(replies.last.inner_text())
+    return ChatPage(page).say(text, timeout)
 
 
 def screenshot(page: Any, name: str) -> Path:
@@ -148,7 +231,11 @@ def _private(folder: Path) -> dict[str, str]:
     }
     for part in names.values():
         (folder / part).mkdir(parents=True, exist_ok=True)
-    return os.environ | {name: str(folder / part) for name, part in names.items()}
+    for name, values in _SETTINGS.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    return os.environ | {variable: str(folder / part) for variable, part in names.items()}
 
 
 def _free_port() -> int:
@@ -158,7 +245,7 @@ def _free_port() -> int:
 
 
 def _await_server(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(address, timeout=5):

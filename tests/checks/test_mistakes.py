@@ -18,6 +18,7 @@ from tests.checks import (
     test_ch10,
     test_ch11,
     test_ch12,
+    test_ch13,
 )
 from tests.checks.wrong_answers import WRONG_ANSWERS
 
@@ -34,6 +35,7 @@ CHAPTERS = (
     test_ch10,
     test_ch11,
     test_ch12,
+    test_ch13,
 )
 EXERCISES = {
     number: exercise for chapter in CHAPTERS for number, exercise in chapter.EXERCISES.items()

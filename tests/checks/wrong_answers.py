@@ -19,6 +19,7 @@ from tests.checks.wrong_answers_09 import CHAPTER_09
 from tests.checks.wrong_answers_10 import CHAPTER_10
 from tests.checks.wrong_answers_11 import CHAPTER_11
 from tests.checks.wrong_answers_12 import CHAPTER_12
+from tests.checks.wrong_answers_13 import CHAPTER_13
 
 Pieces = list[tuple[str, list[int]]]
 Marked = tuple[list[int], list[Any]]
@@ -731,5 +732,6 @@ for chapter in (
     CHAPTER_10,
     CHAPTER_11,
     CHAPTER_12,
+    CHAPTER_13,
 ):
     WRONG_ANSWERS |= {n: [WrongAnswer(*pair) for pair in pairs] for n, pairs in chapter.items()}
