@@ -10,7 +10,7 @@ class ConfusionMatrix(as_module.Measure):
     inputs = {"predictions": as_module.TEXT, "references": as_module.TEXT}
 
     def _compute(
-        self, predictions: Any = None, references: Any = None, most: Any = None, **_: Any
+        self, predictions: Any = None, references: Any = None, *_: Any, **settings: Any
     ) -> dict[str, Any]:
-        labels, counts = classes.confusion(references, predictions, most)
+        labels, counts = classes.confusion(references, predictions, settings.get("most"))
         return {"confusion_matrix": counts.tolist(), "confusion_matrix_labels": labels}
