@@ -40,6 +40,22 @@ def test_tokenizer_is_the_same_each_time_and_lossless():
     assert not set(CHAT_TOKENS) & set(one.get_vocab())
 
 
+def test_long_numbers_are_read_digit_by_digit_and_no_others():
+    tokenizer = load_base()[1]
+    for number in ("1234567", "4521783390", "0800" * 4):
+        assert tokenizer.tokenize(f"order {number}.")[-len(number) - 1 : -1] == list(number)
+    for text in ("1,200 watts", "123456", "39 euros", "KX-204"):
+        digits = sum(character.isdigit() for character in text)
+        pieces = [token for token in tokenizer.tokenize(text) if any(map(str.isdigit, token))]
+        assert len(pieces) < digits
+
+
+def test_the_shipped_tokenizer_is_set_up_as_the_code_makes_it():
+    made, shipped = p.train_tokenizer(LINES, 300), load_base()[1]
+    settings = [json.loads(t.backend_tokenizer.to_str())["pre_tokenizer"] for t in (made, shipped)]
+    assert settings[0] == settings[1]
+
+
 def test_held_out_documents_are_never_trained_on():
     trained, held_out = p.split_documents(LINES)
     assert len(trained) + len(held_out) == len(LINES)
