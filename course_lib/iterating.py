@@ -56,7 +56,7 @@ class Setup:
     layers: int | None = None
     parts: str = "all"
     learning_rate: float = 7e-4
-    steps: int = 60
+    steps: int = 120
     share: float = 1.0
     seed: int = 0
 
