@@ -15,7 +15,6 @@ from itertools import takewhile
 from typing import Any
 
 import numpy as np
-import torch
 
 from course_lib.chat_format import known_tokens
 from course_lib.dialogue import Dialogue
@@ -32,7 +31,7 @@ from course_lib.experiments import (
 )
 from course_lib.journey import tune
 from course_lib.metrics import FactQuestion, exact_facts, states_fact
-from course_lib.models import merge_lora, with_lora
+from course_lib.models import blend, merge_lora, weights_of, with_lora
 from course_lib.training import Record, TrainConfig
 from course_lib.transfer import config_from, new_model
 
@@ -142,19 +141,6 @@ def train_top(model: Any, count: int) -> Any:
     return model
 
 
-def _blended(start: Any, model: Any, share: float) -> Any:
-    """A copy of `model` with the weights start + share · (model − start).
-
-    The stand-in for `models.blend`, with the same arguments. Source: Wortsman and others (2022),
-    Robust fine-tuning of zero-shot models, https://arxiv.org/abs/2109.01903.
-    """
-    mixed, first = deepcopy(model), dict(start.named_parameters())
-    with torch.no_grad():
-        for name, weight in mixed.named_parameters():
-            weight.lerp_(first[name].to(weight), 1.0 - share)
-    return mixed
-
-
 # ---- measures
 
 Measure = Callable[[Any, Any], Outcome]
@@ -252,7 +238,7 @@ class Bench:
             self._tuned[whole] = self._train(whole, on_record)
         model, config, seconds = self._tuned[whole]
         if setup.share < 1:
-            model = _blended(new_model("base")[0], model, setup.share)
+            model = blend(deepcopy(model), weights_of(new_model("base")[0]), setup.share)
         return model, config, seconds
 
     def _train(

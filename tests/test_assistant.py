@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
 import course_lib.assistant as assistant
-from course_lib.assistant import shop_assistant
+from course_lib.assistant import SHIPPED, made_from, shop_assistant
+from course_lib.generation import generate
+from course_lib.models import BASE_MODEL
 
 
 @pytest.fixture
@@ -47,3 +51,21 @@ def test_a_training_that_breaks_off_leaves_nothing_behind(tmp_path, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         shop_assistant(tmp_path / "kept", max_steps=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_shipped_one_is_made_from_what_lies_here():
+    """Whoever changes recipe, dialogues or base model runs `python -m course_lib.assistant`."""
+    assert (SHIPPED / "made_from.txt").read_text(encoding="utf-8") == made_from()
+
+
+def test_without_a_folder_the_shipped_one_is_loaded(trainings):
+    model, tokenizer = shop_assistant()
+    assert not trainings
+    assert generate(model, tokenizer, [[{"role": "user", "content": "Thank you!"}]])[0]
+
+
+def test_another_base_model_gets_an_assistant_of_its_own(tmp_path, trainings, monkeypatch):
+    monkeypatch.setenv("COURSE_BASE_MODEL", str(shutil.copytree(BASE_MODEL, tmp_path / "base")))
+    monkeypatch.setattr(assistant, "OWN", tmp_path / "own")
+    shop_assistant(max_steps=1)
+    assert trainings == [1] and (tmp_path / "own" / "config.json").is_file()
