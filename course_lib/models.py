@@ -86,7 +86,8 @@ def prepare_for_chat(model: Any, tokenizer: Any, seed: int = 0) -> tuple[Any, An
     """Adds the chat tokens to tokenizer and model; new rows start at the mean of the old ones.
 
     A little seeded noise (0.02 of the old rows' spread) tells them apart. Tied output weights
-    stay tied. A second call changes nothing.
+    stay tied. A second call changes nothing. Both come as they were loaded: of a tokenizer that
+    has the chat tokens already, those rows count as trained.
     """
     rows = model.get_input_embeddings().weight.shape[0]
     first = min(rows, len(tokenizer))  # a matrix may have more rows than there are tokens

@@ -104,7 +104,7 @@ def test_steps_equal_trainer(same_run, tmp_path):
 
     losses, dialogues, tokenizer = same_run
     trainer = Trainer(
-        model=prepare_for_chat(tiny_gpt2(), tokenizer)[0],
+        model=prepare_for_chat(tiny_gpt2(), bpe_tokenizer())[0],
         args=TrainingArguments(**same_settings(TEN, tmp_path)),
         train_dataset=encode_all(dialogues, tokenizer),
         data_collator=partial(pad_batch, pad_id=tokenizer.pad_token_id),
@@ -119,7 +119,7 @@ def sft_losses(dialogues, tokenizer, folder: Path, **settings) -> list[float]:
 
     rows = [{"messages": template_messages(dialogue)} for dialogue in dialogues]
     trainer = SFTTrainer(
-        model=prepare_for_chat(tiny_gpt2(), tokenizer)[0],
+        model=prepare_for_chat(tiny_gpt2(), bpe_tokenizer())[0],
         args=SFTConfig(
             **same_settings(TEN, folder),
             **{
@@ -158,13 +158,13 @@ def test_a_mean_of_means_is_noticed(same_run, monkeypatch, three_dialogues):
 
     original = training.lm_loss
     monkeypatch.setattr(training, "lm_loss", own_mean)
-    model, _ = prepare_for_chat(tiny_gpt2(), tokenizer)
+    model, _ = prepare_for_chat(tiny_gpt2(), bpe_tokenizer())
     data = PaddedDialogues(
         encode_all(dialogues[:12], tokenizer), tokenizer.pad_token_id, rows_per_batch=2
     )
     means = train(model, data, TEN).values("loss")
     monkeypatch.setattr(training, "lm_loss", original)
-    model, _ = prepare_for_chat(tiny_gpt2(), tokenizer)
+    model, _ = prepare_for_chat(tiny_gpt2(), bpe_tokenizer())
     right = train(model, data, TEN).values("loss")
     assert [loss for _, loss in means] != pytest.approx([loss for _, loss in right], abs=1e-2)
 
