@@ -24,7 +24,7 @@ from course_lib.world.dialogues import (
     Family,
     Talk,
     Task,
-    _opened,
+    opened,
 )
 from course_lib.world.wordings import MOODS, Piece
 
@@ -234,7 +234,7 @@ class Customer:
         else:
             pieces = self._plain(errand)
         if not again:
-            pieces = _opened(self._talk, pieces)
+            pieces = opened(self._talk, pieces)
         return self._say(intent, pieces)
 
     def _question(self, errand: Errand, again: bool) -> list[Piece]:

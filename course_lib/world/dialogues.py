@@ -351,7 +351,7 @@ def _close(talk: Talk) -> None:
         talk.agent(talk.reply("goodbye"), [["bye", None]])
 
 
-def _opened(talk: Talk, pieces: list[Piece]) -> list[Piece]:
+def opened(talk: Talk, pieces: list[Piece]) -> list[Piece]:
     """The first request may come with an opener; later ones come as they are."""
     start = pieces[0].text.lower()
     if talk.messages or talk.mood == "terse" or start.startswith(_GREETINGS):
@@ -417,7 +417,7 @@ def _ask(talk: Talk, slots: list[str], sections: tuple[str, ...]) -> None:
     name = talk.focus.full_name
     pieces = talk.words(f"ask_{slots[0]}", sections, ("product",), product=name)
     pieces = _and_more(talk, pieces, slots[1:], name)
-    talk.customer(f"ask_{slots[0]}", _opened(talk, pieces), _requests(slots))
+    talk.customer(f"ask_{slots[0]}", opened(talk, pieces), _requests(slots))
 
 
 def _and_more(talk: Talk, pieces: list[Piece], slots: list[str], name: str) -> list[Piece]:
@@ -440,7 +440,7 @@ def _stopped(pieces: list[Piece]) -> list[Piece]:
 def _ask_unnamed(talk: Talk, product: Product, slots: list[str]) -> None:
     """The customer forgets the name, the agent asks for it."""
     pieces = talk.words(f"ask_{slots[0]}", ("vague",), product=product.full_name)
-    talk.customer(f"ask_{slots[0]}", _opened(talk, pieces), _requests(slots[:1]))
+    talk.customer(f"ask_{slots[0]}", opened(talk, pieces), _requests(slots[:1]))
     talk.agent(talk.reply("ask_product"), [["request", "product"]])
     talk.focus = product
     given = talk.words("give_product", ("main",), ("product",), product=product.full_name)
@@ -518,7 +518,7 @@ def _request_operation(talk: Talk, intent: str, values: dict[str, str]) -> None:
     said = {piece.slot for piece in pieces if piece.slot}
     talk.known.update({name: values[name] for name in values if name in said})
     informs: list[list[str | None]] = [["inform", name] for name in values if name in said]
-    talk.customer(intent, _opened(talk, pieces), [["request", intent], *informs])
+    talk.customer(intent, opened(talk, pieces), [["request", intent], *informs])
 
 
 def _ask_for(talk: Talk, slot: str, values: dict[str, str]) -> None:
@@ -570,7 +570,7 @@ def _decide(talk: Talk, task: Task) -> None:
 
 
 def _play_policy(talk: Talk, task: Task) -> None:
-    pieces = _opened(talk, talk.words(task.intent))
+    pieces = opened(talk, talk.words(task.intent))
     talk.customer(task.intent, pieces, [["request", POLICIES[task.intent]]])
     talk.agent(*_policy_reply(talk, task.intent), more=True)
     talk.last_fact, talk.answered = None, True
@@ -605,13 +605,13 @@ def _play_complaint(talk: Talk, task: Task) -> None:
     if name:
         talk.focus = talk.catalogue.by_name(name)
     pieces = talk.words("complaint", ("main",), values, needs=values, **values)
-    talk.customer("complaint", _opened(talk, pieces), [["complain", None]])
+    talk.customer("complaint", opened(talk, pieces), [["complain", None]])
     talk.agent(talk.reply("complaint"), [["apologise", None], ["handover", None]])
     talk.answered = False
 
 
 def _play_human(talk: Talk, task: Task) -> None:
-    pieces = _opened(talk, talk.words("human_agent"))
+    pieces = opened(talk, talk.words("human_agent"))
     talk.customer("human_agent", pieces, [["request", "human_agent"]])
     talk.agent(talk.reply("human_agent"), [["handover", None]])
     talk.answered = False
@@ -619,14 +619,14 @@ def _play_human(talk: Talk, task: Task) -> None:
 
 def _play_beyond_chat(talk: Talk, task: Task) -> None:
     """Shop business that only a colleague can settle."""
-    pieces = _opened(talk, [Piece(task.get("topic") or "")])
+    pieces = opened(talk, [Piece(task.get("topic") or "")])
     talk.customer(task.intent, pieces, [["request", task.intent]])
     talk.agent(talk.reply("other_request"), [["handover", None]])
     talk.answered = False
 
 
 def _play_out_of_scope(talk: Talk, task: Task) -> None:
-    pieces = _opened(talk, [Piece(task.get("topic") or "")])
+    pieces = opened(talk, [Piece(task.get("topic") or "")])
     talk.customer("out_of_scope", pieces, [["request", "out_of_scope"]])
     talk.agent(talk.reply("out_of_scope"), [["decline", "out_of_scope"]])
     talk.answered = False

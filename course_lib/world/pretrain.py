@@ -261,6 +261,9 @@ knows one thing: the offline shop. It was pretrained from random weights on the 
 `course_lib.world.corpus` writes, and on nothing else, so we know every sentence it saw. The text
 has no chat format: the form of a dialogue is learned in fine-tuning alone.
 
+The tokenizer cuts numbers of {LONG_NUMBER} digits and more (order numbers, telephones) into single
+digits, which a small model can copy. The text has no such number.
+
 It continues text. It is no assistant, knows nothing of the world outside the shop, and should
 serve no purpose but learning.
 
