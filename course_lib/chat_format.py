@@ -218,6 +218,17 @@ def encode_all(dialogues: Sequence[Dialogue], tokenizer: Any) -> list[Encoded]:
     return [_assemble(dialogue, pieces, tokenizer) for dialogue in dialogues]
 
 
+def encode_texts(texts: Sequence[str], tokenizer: Any) -> list[Encoded]:
+    """Plain texts as in pretraining: between two of the tokenizer's first tokens, all trained."""
+    edge = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    pieces = [[*edge, *ids, *edge] for ids in _ids(texts, tokenizer)]
+    return [
+        Encoded(ids, [False] + [True] * (len(ids) - 1), f"text-{n}")
+        for n, ids in enumerate(pieces, 1)
+        if len(ids) > 1
+    ]
+
+
 def _turn_texts(dialogue: Dialogue, control_tokens: Sequence[str]) -> Iterator[str]:
     """Each turn between its tokens: some tokenizers treat a text's very start differently."""
     for message in dialogue.messages:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.batching import PackedDialogues, truncate_all
-from course_lib.chat_format import encode_all, known_tokens
+from course_lib.chat_format import Encoded, encode_all, known_tokens
 from course_lib.cleaning import CleaningReport, clean, config_for, remove_leaks
 from course_lib.dialogue import Dialogue, DialogueError, Reject, read_dialogues
 from course_lib.generation import context_length, generate
@@ -127,9 +127,12 @@ def tune(
     on_record: Callable[[Record], None] | None = None,
     tell: Say = say,
     share: float = 1.0,
+    replay: Sequence[Encoded] = (),
 ) -> History:
     """Supervised fine-tuning of a prepared model on clean dialogues, packed into rows.
 
+    `replay` are pieces of the text that the base was pretrained on (`chat_format.encode_texts`).
+    Packed among the dialogues, they keep the model from forgetting what it read there.
     With a `share` below 1 its MLPs end so far on the way from their weights before to those after
     (`models.blend`); that is for a start that knows something, not for random weights.
     """
@@ -139,6 +142,7 @@ def tune(
         tell(f"  to {room} tokens: {truncation}")
     longest = max(len(dialogue) for dialogue in encoded)
     length = min(room, max(256, -(-longest // 32) * 32))
+    encoded += [piece for piece in replay if len(piece) <= length]
     rows = PackedDialogues(encoded, tokenizer.pad_token_id, length, seed=config.seed)
     start = weights_of(model) if share < 1.0 else {}
     history = train(model, rows, _long_enough(config, rows), on_record=on_record)

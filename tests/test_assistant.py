@@ -69,3 +69,13 @@ def test_another_base_model_gets_an_assistant_of_its_own(tmp_path, trainings, mo
     monkeypatch.setattr(assistant, "OWN", tmp_path / "own")
     shop_assistant(max_steps=1)
     assert trainings == [1] and (tmp_path / "own" / "config.json").is_file()
+
+
+def test_only_our_own_base_model_reads_its_text_again(monkeypatch):
+    """Of another base's text there is none, and the shop's would be new to it."""
+    _, tokenizer = shop_assistant()
+    monkeypatch.setattr(assistant, "REPLAYED", 2_000)
+    pieces = assistant._replayed(tokenizer)
+    assert 2_000 < sum(len(piece) for piece in pieces) < 6_000
+    monkeypatch.setenv("COURSE_BASE_MODEL", "gpt2")
+    assert assistant._replayed(tokenizer) == []

@@ -740,3 +740,25 @@ def test_context_only_replies_are_not_trained(three_dialogues, tokenizer):
     text = tokenizer.decode(encode(three_dialogues[1], tokenizer).trained_ids)
     assert "How can I help" not in text
     assert text == f"It is on its way.\n{END} Anything else? 😀{END}"
+
+
+# ---- plain text
+
+
+def test_plain_text_is_read_as_in_pretraining():
+    """The separator ends each text, and every token but the first is trained."""
+    from course_lib.models import load_base, prepare_for_chat
+    from course_lib.world.pretrain import encode_documents
+
+    texts = ["The Brisa kettle is in stock.", "Q: Is it?\nA: It is."]
+    _, tokenizer = load_base()
+    pretrained = encode_documents(texts, tokenizer)
+    _, tokenizer = prepare_for_chat(*load_base())
+    for piece, ids in zip(chat_format.encode_texts(texts, tokenizer), pretrained, strict=True):
+        assert piece.ids[1:] == ids and piece.ids[0] == ids[-1]
+        assert piece.mask == [False] + [True] * len(ids)
+
+
+def test_an_empty_text_has_nothing_to_train():
+    tokenizer = bpe_tokenizer(bos=False)
+    assert chat_format.encode_texts([""], tokenizer) == []

@@ -6,11 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from course_lib import journey
+from course_lib.batching import PackedDialogues
+from course_lib.chat_format import Encoded, encode_texts
 from course_lib.dialogue import DialogueError
-from course_lib.journey import Journey, clean_journey, real_journey, shop_journey
+from course_lib.journey import Journey, clean_journey, real_journey, shop_journey, tune
+from course_lib.models import load_base, prepare_for_chat
 from course_lib.training import TrainConfig
 from tests.tiny import ROOT, toy_dialogues
 
@@ -130,3 +135,21 @@ def test_small_data_gets_more_epochs_but_not_without_end(dialogues, steps):
     rows = PackedDialogues(toy, pad_id=0)
     config = TrainConfig(epochs=2.0)
     assert total_steps(rows, _long_enough(config, rows)) == pytest.approx(steps, rel=0.15)
+
+
+def test_replayed_text_is_packed_among_the_dialogues(monkeypatch):
+    """Every token of it is trained, and without it none of it is there."""
+    seen: list[list[Encoded]] = []
+
+    def watched(dialogues, *more, **named):
+        seen.append(list(dialogues))
+        return PackedDialogues(dialogues, *more, **named)
+
+    monkeypatch.setattr(journey, "PackedDialogues", watched)
+    model, tokenizer = prepare_for_chat(*load_base())
+    text, long = encode_texts(["The kettle is red.", "word " * 400], tokenizer)
+    config = replace(journey.RECIPE, max_steps=1)
+    for replay in ([text, long], []):
+        tune(model, tokenizer, toy_dialogues(), config, replay=replay)
+    assert seen[0][-1] == text and all(text.mask[1:])
+    assert seen[0][:-1] == seen[1]  # the long piece does not fit into a row
