@@ -11,6 +11,7 @@ import copy
 import math
 import random
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -213,6 +214,7 @@ def _dpo_step(
     if not math.isfinite(loss.item()) or not math.isfinite(norm):
         raise TrainingDiverged(f"loss {loss.item()}, gradient norm {norm}; lower the learning rate")
     optimizer.step()
+    margins = margins.detach()
     right = float((margins > 0).float().mean())
     return {
         "loss": loss.item(),
@@ -240,7 +242,8 @@ def first_loss_of_trl(
     from trl import DPOTrainer
 
     disable_progress_bars()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # TRL calls what transformers will drop
         trainer = DPOTrainer(
             copy.deepcopy(model),
             copy.deepcopy(model),
