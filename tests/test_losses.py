@@ -434,14 +434,32 @@ def other_devices():
     return found + (["mps"] if torch.backends.mps.is_available() else [])
 
 
+def assert_loss_of_the_cpu(model, batch, config, device, loss=lm_loss) -> None:
+    here = lm_loss(model, batch, config=config).item()
+    there = {name: tensor.to(device) for name, tensor in batch.items()}
+    assert loss(model.to(device), there, config=config).item() == pytest.approx(here, 1e-3)
+
+
 @pytest.mark.parametrize("config", [LossConfig(), LossConfig(0.1, 1e-3, 5)])
 def test_another_device_gives_the_loss_of_the_cpu(prepared, config):
     """Where there is one: a backend once gave 19.9 for a loss of 3.8."""
     if not other_devices():
         pytest.skip("this machine has neither CUDA nor MPS")
     model, encoded, pad = prepared
-    batch = weighted(pad_batch(encoded, pad))
-    here = lm_loss(model, batch, config=config).item()
     for device in other_devices():
-        there = {name: tensor.to(device) for name, tensor in batch.items()}
-        assert lm_loss(model.to(device), there, config=config).item() == pytest.approx(here, 1e-3)
+        assert_loss_of_the_cpu(model, weighted(pad_batch(encoded, pad)), config, device)
+
+
+def test_a_device_that_computes_otherwise_is_noticed(prepared):
+    """The mutant: a backend whose matrix products come out with their columns moved by one."""
+    model, encoded, pad = prepared
+
+    def wrong(model, batch, config):
+        moved = lambda module, inputs, output: output.roll(1, -1)  # noqa: E731
+        with model.get_output_embeddings().register_forward_hook(moved):
+            return lm_loss(model, batch, config=config)
+
+    batch = weighted(pad_batch(encoded, pad))
+    assert_loss_of_the_cpu(model, batch, LossConfig(), "cpu")
+    with pytest.raises(AssertionError):
+        assert_loss_of_the_cpu(model, batch, LossConfig(), "cpu", wrong)
