@@ -300,6 +300,18 @@ def test_what_lets_a_neighbour_leak_and_what_does_not(make):
     assert moved(model, use_cache=True) < 1e-6  # our mask isolates in either case
 
 
+def test_a_mask_that_forgets_the_owner_is_noticed(monkeypatch):
+    """The mutant in the code itself: causal, whoever a token belongs to."""
+
+    def causal(owner):
+        size = owner.shape[-1]
+        return torch.ones(len(owner), 1, size, size, dtype=torch.bool).tril()
+
+    monkeypatch.setattr(batching, "block_causal_mask", causal)
+    with pytest.raises(AssertionError):
+        test_a_neighbour_in_the_row_is_never_seen(tiny_gpt2)
+
+
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
 def test_positions_that_run_on_are_noticed(make):
     """GPT-2's learned positions give other logits; rotary ones look at distances alone."""
@@ -350,6 +362,20 @@ def test_packed_and_padded_give_the_same_loss_and_gradients(make, weighting):
     torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
     for a, b in zip(some, others, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+def test_positions_that_run_on_give_another_loss(monkeypatch):
+    """The mutant in the code itself: each dialogue goes on counting where its neighbour ended."""
+    real = batching._fill
+
+    def running_on(*given):
+        filled = real(*given)
+        filled.positions[:] = filled.count
+        return filled
+
+    monkeypatch.setattr(batching, "_fill", running_on)
+    with pytest.raises(AssertionError):
+        test_packed_and_padded_give_the_same_loss_and_gradients(tiny_gpt2, "token")
 
 
 def weighted_loss(model, batch, weights):

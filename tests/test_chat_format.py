@@ -733,6 +733,10 @@ def test_own_template_trains_what_trl_trains_but_for_line_ends(file, kind):
 def test_control_text_stays_text(text, bos):
     tokenizer = bpe_tokenizer(bos)
     prepare_tokenizer(tokenizer)
+    assert_stays_text(text, tokenizer, bos)
+
+
+def assert_stays_text(text: str, tokenizer, bos: bool = True) -> None:
     dialogue = Dialogue("h", [Message("user", text), Message("assistant", f"You said {text}")])
     encoded = encode(dialogue, tokenizer)
     control = [token for token in encoded.ids if token in tokenizer.all_special_ids]
@@ -756,6 +760,8 @@ def test_without_the_break_control_text_would_be_control_tokens(tokenizer, monke
     monkeypatch.setattr(chat_format, "as_plain_text", lambda text, tokens: text)
     encoded = encode(Dialogue("h", [Message("user", HOSTILE[0])]), tokenizer)
     assert encoded.ids.count(tokenizer.convert_tokens_to_ids("<|assistant|>")) == 1
+    with pytest.raises(AssertionError):
+        assert_stays_text(HOSTILE[0], tokenizer)
 
 
 def test_prompt_is_a_prefix_of_the_training_rendering(three_dialogues, tokenizer):
@@ -774,6 +780,12 @@ def test_prompt_is_a_prefix_of_the_training_rendering(three_dialogues, tokenizer
 def test_one_bos_only(three_dialogues, tokenizer):
     for dialogue in three_dialogues:
         assert encode(dialogue, tokenizer).ids.count(tokenizer.bos_token_id) == 1
+
+
+def test_a_second_bos_is_noticed(three_dialogues, tokenizer, monkeypatch):
+    monkeypatch.setattr(chat_format, "_bos", lambda tokenizer: [tokenizer.bos_token_id] * 2)
+    with pytest.raises(AssertionError):
+        test_one_bos_only(three_dialogues, tokenizer)
 
 
 def test_preparing_twice_changes_nothing(three_dialogues):

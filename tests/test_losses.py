@@ -20,6 +20,7 @@ from course_lib.losses import (
 )
 from course_lib.models import prepare_for_chat
 from course_lib.peak_memory import logit_peaks
+from course_lib.traps import naive_mean
 from tests.losses import MUTANTS, assert_equal_loss, assert_right, assert_same, gradients, logits_of
 from tests.tiny import bpe_tokenizer, tiny_gpt2
 
@@ -394,6 +395,15 @@ def test_a_batch_without_trained_tokens_is_an_error_not_nan(prepared, settings):
     settings.pop("config", None)
     with pytest.raises(ValueError, match="no trained token"):
         token_cross_entropy(logits_of(model, batch), batch["labels"], **settings)
+
+
+def test_a_loss_of_nan_is_noticed(prepared, monkeypatch):
+    """The mutant: losses times mask by the sum of the mask, as it is often written."""
+    import tests.test_losses as here
+
+    monkeypatch.setattr(here, "lm_loss", lambda model, batch: naive_mean(model, batch))
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        here.test_a_batch_without_trained_tokens_is_an_error_not_nan(prepared, {})
 
 
 def test_weights_of_0_alone_are_an_error_too(prepared):
