@@ -46,6 +46,16 @@ class Sampling:
 
 GREEDY = Sampling()
 
+# What makes `model.generate` greedy. What it is not told it takes from the `generation_config` that
+# comes with the model: BART's, for one, asks for four beams and for no group of words twice.
+PLAIN_GREEDY: dict[str, Any] = {
+    "do_sample": False,
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "min_length": 0,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

@@ -19,6 +19,7 @@ import torch
 
 from course_lib.batching import IGNORE, Batch
 from course_lib.chat_format import ROLE_TOKENS, Encoded, prompt_ids
+from course_lib.generation import PLAIN_GREEDY
 from course_lib.losses import count_trained, lm_loss
 from course_lib.models import base_model_name, without_dropout
 
@@ -182,7 +183,7 @@ def seq2seq_replies(
     ids = _filled(prompts, tokenizer.pad_token_id).to(model.device)
     mask = _filled([[1] * len(prompt) for prompt in prompts], 0).to(model.device)
     out = model.generate(
-        input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False
+        input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, **PLAIN_GREEDY
     )
     replies: list[str] = tokenizer.batch_decode(out, skip_special_tokens=True)
     return replies

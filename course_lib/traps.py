@@ -32,6 +32,7 @@ from course_lib.batching import (
 from course_lib.chat_format import Encoded, assert_trained, encode_all, known_tokens, prompt_ids
 from course_lib.cleaning import remove_leaks
 from course_lib.dialogue import Dialogue, read_dialogues
+from course_lib.generation import PLAIN_GREEDY
 from course_lib.journey import SHOP
 from course_lib.losses import lm_loss, trained_logits
 from course_lib.metrics import FactQuestion, fact_questions, held_out_loss, states_fact
@@ -521,7 +522,7 @@ def answers(
         new = model.eval().generate(
             **batch,
             max_new_tokens=NEW_TOKENS,
-            do_sample=False,
+            **PLAIN_GREEDY,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )[:, batch["input_ids"].shape[1] :]

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from course_lib import batching
+from course_lib import batching, truncation
 from course_lib.batching import (
     IGNORE,
     PackedDialogues,
@@ -300,6 +300,18 @@ def test_what_lets_a_neighbour_leak_and_what_does_not(make):
     assert moved(model, use_cache=True) < 1e-6  # our mask isolates in either case
 
 
+def test_a_mask_that_forgets_the_owner_is_noticed(monkeypatch):
+    """The mutant in the code itself: causal, whoever a token belongs to."""
+
+    def causal(owner):
+        size = owner.shape[-1]
+        return torch.ones(len(owner), 1, size, size, dtype=torch.bool).tril()
+
+    monkeypatch.setattr(batching, "block_causal_mask", causal)
+    with pytest.raises(AssertionError):
+        test_a_neighbour_in_the_row_is_never_seen(tiny_gpt2)
+
+
 @pytest.mark.parametrize("make", [tiny_gpt2, tiny_llama])
 def test_positions_that_run_on_are_noticed(make):
     """GPT-2's learned positions give other logits; rotary ones look at distances alone."""
@@ -350,6 +362,20 @@ def test_packed_and_padded_give_the_same_loss_and_gradients(make, weighting):
     torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
     for a, b in zip(some, others, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+def test_positions_that_run_on_give_another_loss(monkeypatch):
+    """The mutant in the code itself: each dialogue goes on counting where its neighbour ended."""
+    real = batching._fill
+
+    def running_on(*given):
+        filled = real(*given)
+        filled.positions[:] = filled.count
+        return filled
+
+    monkeypatch.setattr(batching, "_fill", running_on)
+    with pytest.raises(AssertionError):
+        test_packed_and_padded_give_the_same_loss_and_gradients(tiny_gpt2, "token")
 
 
 def weighted_loss(model, batch, weights):
@@ -449,6 +475,30 @@ def test_a_dialogue_without_a_trained_token_never_gets_in(kind, dialogue):
     assert all(trained_ids(batch) for batch in data_of(kept, kind).epoch(0))
 
 
+@pytest.mark.parametrize("blind", [lambda d: True, lambda d: any(d.mask)])
+def test_a_check_that_lets_silent_rows_in_is_noticed(monkeypatch, blind):
+    """The mutants: no check at all, and one that counts the first token, which has no loss."""
+    for module in (batching, truncation):
+        monkeypatch.setattr(module, "has_loss", blind)
+    first_only = Encoded([1, 2], [True, False], "silent")
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_a_dialogue_without_a_trained_token_never_gets_in("packed", first_only)
+
+
+def test_trl_packs_rows_without_a_trained_token():
+    """The wrong variant beside ours: a row that gives no loss, or 0/0 in a batch of its own."""
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset
+
+    both = [toy(9), SILENT]
+    rows = {"input_ids": [e.ids for e in both], "labels": [labels_by_hand(e) for e in both]}
+    packed = trl.pack_dataset(Dataset.from_dict(rows), 9, strategy="bfd")["labels"]
+    assert [any(token != IGNORE for token in row) for row in packed] == [True, False]
+    kept, report = truncate_all(both, 9)
+    assert all(trained_ids(batch) for batch in PackedDialogues(kept, 0, 9, 1).epoch(0))
+    assert [name for name, _ in report.set_aside] == ["silent"]
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -502,12 +552,28 @@ def test_buckets_waste_less_than_a_random_order_and_packing_least(many):
     assert packed < 0.05 and buckets < 0.1 < 0.4 < random_order
 
 
-@pytest.mark.parametrize("size", [{"rows_per_batch": 8}, {"tokens_per_batch": 400}])
+STEP_SIZES = ({"rows_per_batch": 8}, {"tokens_per_batch": 400})
+
+
+@pytest.mark.parametrize("size", STEP_SIZES)
 def test_steps_come_in_no_order_of_length(many, size):
-    """The mutant is a sorted pool: long to short, its neighbours all alike."""
+    data = PaddedDialogues(many, 0, order="length", **size)
+    assert_no_order_of_length([step.width for step in data.sizes()])
+
+
+@pytest.mark.parametrize("size", STEP_SIZES)
+def test_an_order_of_length_is_noticed(many, size):
+    """The mutants: long to short over the epoch, and anew in every group, as in transformers."""
     data = PaddedDialogues(many, 0, order="length", **size)
     widths = [step.width for step in data.sizes()]
-    assert abs(trend(widths)) < 0.3 < abs(trend(sorted(widths)))
+    groups = [sorted(widths[start : start + 16]) for start in range(0, len(widths), 16)]
+    for order in (sorted(widths), [width for group in groups for width in reversed(group)]):
+        with pytest.raises(AssertionError):
+            assert_no_order_of_length(order)
+
+
+def assert_no_order_of_length(widths) -> None:
+    assert abs(trend(widths)) < 0.3
     jumps = sum(abs(a - b) > 10 for a, b in zip(widths, widths[1:], strict=False))
     assert jumps > len(widths) / 2
 

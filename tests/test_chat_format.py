@@ -137,6 +137,39 @@ def test_broken_mask_is_caught_in_real_batches(name, corpus, course_tokenizer):
         assert_trained(trained_ids(batch), in_order, course_tokenizer)
 
 
+def by_search(ids: list[int], marker: list[int], end: int, skip: int, with_end: bool) -> list[bool]:
+    """The mask as it is often made: found again in the ids, by what stands before a reply."""
+    mask = [False] * len(ids)
+    for place in range(len(ids)):
+        if ids[place : place + len(marker)] == marker:
+            first = place + len(marker) + skip
+            stop = ids.index(end, place) + with_end
+            mask[first:stop] = [True] * (stop - first)
+    return mask
+
+
+SEARCHES = {  # name -> number of the dialogue, what is searched, from where, with the end token
+    "role token trained": (0, "<|assistant|>", -1, True),
+    "first token lost": (0, "<|assistant|>", 1, True),
+    "end token lost": (0, "<|assistant|>", 0, False),
+    "nothing found": (0, "assistant:", 0, True),
+    "a reply that is context only": (1, "<|assistant|>", 0, True),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_mask_found_by_searching_is_noticed(name, three_dialogues, tokenizer):
+    number, text, skip, with_end = SEARCHES[name]
+    dialogue, end = three_dialogues[number], tokenizer.eos_token_id
+    encoded = encode(dialogue, tokenizer)
+    assert_mask(encoded, dialogue, tokenizer)
+    marker = tokenizer(text, add_special_tokens=False)["input_ids"]
+    encoded.mask = by_search(encoded.ids, marker, end, skip, with_end)
+    assert any(encoded.mask) == (name != "nothing found")
+    with pytest.raises(AssertionError, match="not the assistant's replies"):
+        assert_mask(encoded, dialogue, tokenizer)
+
+
 def _is_reply(encoded: Encoded) -> list[bool]:
     return [any(encoded.mask[slice(*turn)]) for turn in encoded.turns]
 
@@ -153,6 +186,32 @@ def assert_template_agrees(dialogue: Dialogue, tokenizer) -> None:
     )
     assert out["input_ids"] == encoded.ids
     assert out["assistant_masks"] == [int(trained) for trained in encoded.mask]
+
+
+def unmarked(template: str) -> str:
+    return template.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
+
+
+TEMPLATES = {
+    "no generation markers": unmarked,
+    "markers round everything": lambda t: (
+        "{%- generation -%}" + unmarked(t) + "{%- endgeneration -%}"
+    ),
+    "markers round the last turn only": lambda t: t.replace(
+        "message.train is not false", "message.train is not false and loop.last"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_that_marks_other_turns_is_noticed(name, three_dialogues, tokenizer):
+    """The ids are right in each case, and only the mask is not."""
+    assert_template_agrees(three_dialogues[0], tokenizer)
+    tokenizer.chat_template = TEMPLATES[name](tokenizer.chat_template)
+    rendered = tokenizer.apply_chat_template(template_messages(three_dialogues[0]))
+    assert rendered["input_ids"] == encode(three_dialogues[0], tokenizer).ids
+    with pytest.raises(AssertionError):
+        assert_template_agrees(three_dialogues[0], tokenizer)
 
 
 # ---- tokenizers of every kind
@@ -348,6 +407,14 @@ def test_what_apply_chat_template_returns_is_read_as_a_mapping(tokenizer, three_
     out = tokenizer.apply_chat_template(template_messages(three_dialogues[2]))
     assert list(out)[0] == "input_ids"
     assert out["input_ids"] == encode(three_dialogues[2], tokenizer).ids
+
+
+def test_a_mapping_taken_for_ids_is_noticed(tokenizer, three_dialogues):
+    def keys(messages, tokenizer):
+        return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True))
+
+    with pytest.raises(AssertionError):
+        assert_prompts_are_prefixes(three_dialogues[0], tokenizer, keys)
 
 
 # ---- the generation spans of transformers
@@ -584,6 +651,21 @@ def test_a_template_that_drops_old_thinking_is_refused_with_the_message():
         encode(Dialogue("two", more), tokenizer)
 
 
+def test_without_the_refusal_another_reply_would_be_trained(monkeypatch):
+    """The mutant: whatever the template writes behind a prompt is taken for the reply."""
+
+    def whatever(messages, number, whole, tokenizer):
+        start = len(chat_format._render(messages[:number], tokenizer, prompt=True))
+        return start, whole.index(tokenizer.eos_token, start) + len(tokenizer.eos_token)
+
+    monkeypatch.setattr(chat_format, "_reply_span", whatever)
+    tokenizer = own(template=FORGETS)
+    talk = [Message("user", "Price?"), Message("assistant", "<think>79?</think>79 euros.")]
+    dialogue = Dialogue("two", [*talk, Message("user", "Sure?"), Message("assistant", "Yes.")])
+    with pytest.raises(AssertionError, match="not the assistant's replies"):
+        assert_mask(encode(dialogue, tokenizer), dialogue, tokenizer)
+
+
 def test_a_template_that_thinks_in_the_last_turn_only_is_refused_with_the_message():
     tokenizer = own(template=THINKS_LAST)
     with pytest.raises(ValueError, match=r"message 3: .*'<think></think>So"):
@@ -651,6 +733,10 @@ def test_own_template_trains_what_trl_trains_but_for_line_ends(file, kind):
 def test_control_text_stays_text(text, bos):
     tokenizer = bpe_tokenizer(bos)
     prepare_tokenizer(tokenizer)
+    assert_stays_text(text, tokenizer, bos)
+
+
+def assert_stays_text(text: str, tokenizer, bos: bool = True) -> None:
     dialogue = Dialogue("h", [Message("user", text), Message("assistant", f"You said {text}")])
     encoded = encode(dialogue, tokenizer)
     control = [token for token in encoded.ids if token in tokenizer.all_special_ids]
@@ -674,6 +760,8 @@ def test_without_the_break_control_text_would_be_control_tokens(tokenizer, monke
     monkeypatch.setattr(chat_format, "as_plain_text", lambda text, tokens: text)
     encoded = encode(Dialogue("h", [Message("user", HOSTILE[0])]), tokenizer)
     assert encoded.ids.count(tokenizer.convert_tokens_to_ids("<|assistant|>")) == 1
+    with pytest.raises(AssertionError):
+        assert_stays_text(HOSTILE[0], tokenizer)
 
 
 def test_prompt_is_a_prefix_of_the_training_rendering(three_dialogues, tokenizer):
@@ -692,6 +780,12 @@ def test_prompt_is_a_prefix_of_the_training_rendering(three_dialogues, tokenizer
 def test_one_bos_only(three_dialogues, tokenizer):
     for dialogue in three_dialogues:
         assert encode(dialogue, tokenizer).ids.count(tokenizer.bos_token_id) == 1
+
+
+def test_a_second_bos_is_noticed(three_dialogues, tokenizer, monkeypatch):
+    monkeypatch.setattr(chat_format, "_bos", lambda tokenizer: [tokenizer.bos_token_id] * 2)
+    with pytest.raises(AssertionError):
+        test_one_bos_only(three_dialogues, tokenizer)
 
 
 def test_preparing_twice_changes_nothing(three_dialogues):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from transformers import GenerationConfig
 
+from course_lib import decoding
 from course_lib.batching import PackedDialogues
 from course_lib.chat_format import encode_all, prompt_ids
-from course_lib.decoding import Rows
+from course_lib.decoding import Rows, left_padded
 from course_lib.generation import (
     Sampling,
     context_length,
@@ -66,6 +69,48 @@ def test_batched_replies_equal_generate(ready):
     expected = [reference(model, tokenizer, history, 24) for history in HISTORIES]
     assert generate(model, tokenizer, HISTORIES, 24) == expected
     assert generate(model, tokenizer, HISTORIES, 24, batch_size=2) == expected
+
+
+def test_padding_on_the_right_is_noticed(ready, monkeypatch):
+    """The mutant: short prompts end in padding, and what follows them follows padding."""
+
+    def right_padded(prompts, pad_id):
+        ids, mask = left_padded([prompt[::-1] for prompt in prompts], pad_id)
+        return ids.flip(1), mask.flip(1)
+
+    monkeypatch.setattr(decoding, "left_padded", right_padded)
+    with pytest.raises(AssertionError):
+        test_batched_replies_equal_generate(ready)
+
+
+SETTINGS = {"do_sample": True, "temperature": 3.0, "top_k": 7, "repetition_penalty": 5.0}
+
+
+@pytest.fixture
+def opinionated(ready, monkeypatch):
+    """The same model with settings of its own, as models from elsewhere bring them."""
+    model, tokenizer = ready
+    plain = generate(model, tokenizer, HISTORIES, 16)
+    monkeypatch.setattr(model, "generation_config", deepcopy(model.generation_config))
+    model.generation_config.update(**SETTINGS)
+    return model, tokenizer, plain
+
+
+def test_a_models_own_sampling_settings_are_not_taken(opinionated):
+    model, tokenizer, plain = opinionated
+    assert generate(model, tokenizer, HISTORIES, 16) == plain
+
+
+def test_settings_that_are_taken_would_be_noticed(opinionated, monkeypatch):
+    """The mutant: `model.generate` told to be greedy still takes the penalty from the model."""
+    import tests.test_generation as here
+
+    def theirs(model, tokenizer, histories, new_tokens):
+        return [reference(model, tokenizer, history, new_tokens) for history in histories]
+
+    monkeypatch.setattr(here, "generate", theirs)
+    with pytest.raises(AssertionError):
+        here.test_a_models_own_sampling_settings_are_not_taken(opinionated)
 
 
 def test_rows_that_end_leave_the_batch(ready):

@@ -20,6 +20,7 @@ from course_lib.losses import (
 )
 from course_lib.models import prepare_for_chat
 from course_lib.peak_memory import logit_peaks
+from course_lib.traps import naive_mean
 from tests.losses import MUTANTS, assert_equal_loss, assert_right, assert_same, gradients, logits_of
 from tests.tiny import bpe_tokenizer, tiny_gpt2
 
@@ -396,6 +397,15 @@ def test_a_batch_without_trained_tokens_is_an_error_not_nan(prepared, settings):
         token_cross_entropy(logits_of(model, batch), batch["labels"], **settings)
 
 
+def test_a_loss_of_nan_is_noticed(prepared, monkeypatch):
+    """The mutant: losses times mask by the sum of the mask, as it is often written."""
+    import tests.test_losses as here
+
+    monkeypatch.setattr(here, "lm_loss", lambda model, batch: naive_mean(model, batch))
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        here.test_a_batch_without_trained_tokens_is_an_error_not_nan(prepared, {})
+
+
 def test_weights_of_0_alone_are_an_error_too(prepared):
     model, encoded, pad = prepared
     batch = pad_batch(encoded, pad)
@@ -434,14 +444,32 @@ def other_devices():
     return found + (["mps"] if torch.backends.mps.is_available() else [])
 
 
+def assert_loss_of_the_cpu(model, batch, config, device, loss=lm_loss) -> None:
+    here = lm_loss(model, batch, config=config).item()
+    there = {name: tensor.to(device) for name, tensor in batch.items()}
+    assert loss(model.to(device), there, config=config).item() == pytest.approx(here, 1e-3)
+
+
 @pytest.mark.parametrize("config", [LossConfig(), LossConfig(0.1, 1e-3, 5)])
 def test_another_device_gives_the_loss_of_the_cpu(prepared, config):
     """Where there is one: a backend once gave 19.9 for a loss of 3.8."""
     if not other_devices():
         pytest.skip("this machine has neither CUDA nor MPS")
     model, encoded, pad = prepared
-    batch = weighted(pad_batch(encoded, pad))
-    here = lm_loss(model, batch, config=config).item()
     for device in other_devices():
-        there = {name: tensor.to(device) for name, tensor in batch.items()}
-        assert lm_loss(model.to(device), there, config=config).item() == pytest.approx(here, 1e-3)
+        assert_loss_of_the_cpu(model, weighted(pad_batch(encoded, pad)), config, device)
+
+
+def test_a_device_that_computes_otherwise_is_noticed(prepared):
+    """The mutant: a backend whose matrix products come out with their columns moved by one."""
+    model, encoded, pad = prepared
+
+    def wrong(model, batch, config):
+        moved = lambda module, inputs, output: output.roll(1, -1)  # noqa: E731
+        with model.get_output_embeddings().register_forward_hook(moved):
+            return lm_loss(model, batch, config=config)
+
+    batch = weighted(pad_batch(encoded, pad))
+    assert_loss_of_the_cpu(model, batch, LossConfig(), "cpu")
+    with pytest.raises(AssertionError):
+        assert_loss_of_the_cpu(model, batch, LossConfig(), "cpu", wrong)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
+from course_lib import models
 from course_lib.chat_format import CHAT_TOKENS, encode_all
 from course_lib.models import (
     BASE_MODEL,
@@ -31,6 +33,7 @@ from course_lib.models import (
     weights_of,
     with_lora,
 )
+from course_lib.norms import small_model
 from tests.tiny import bpe_tokenizer, tiny_gpt2, tiny_llama
 
 
@@ -82,6 +85,47 @@ def test_save_and_load_give_the_same_model(three_dialogues, model, tmp_path):
     torch.testing.assert_close(loaded(ids).logits, model(ids).logits)
 
 
+def assert_saved_tied(folder) -> None:
+    """Tied weights take their room once on disk, and are tied again when they load."""
+    save_model(tiny_gpt2(), bpe_tokenizer(), folder)
+    loaded, _ = load_base(folder)
+    assert output_is_tied(loaded)
+    size = (folder / "model.safetensors").stat().st_size
+    assert size < 4 * count_parameters(loaded) + 20_000
+
+
+def test_tied_weights_are_saved_once_and_load_tied(tmp_path):
+    assert_saved_tied(tmp_path)
+
+
+def _write(state, folder) -> None:
+    from safetensors.torch import save_file
+
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _as_it_is(self, folder) -> None:
+    _write(self.state_dict(), folder)
+
+
+def _each_name_apart(self, folder) -> None:
+    """The usual way round the refusal, with a config that does not say they are tied."""
+    _write({name: weight.clone() for name, weight in self.state_dict().items()}, folder)
+    config = deepcopy(self.config)
+    config.tie_word_embeddings = False
+    config.save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("save", "error"), [(_as_it_is, RuntimeError), (_each_name_apart, AssertionError)]
+)
+def test_a_plain_state_dict_of_tied_weights_is_noticed(tmp_path, monkeypatch, save, error):
+    """The mutants: safetensors refuses shared memory; copies of it load untied."""
+    monkeypatch.setattr(GPT2LMHeadModel, "save_pretrained", save)
+    with pytest.raises(error):
+        assert_saved_tied(tmp_path)
+
+
 def test_half_the_bytes_and_32_bits_again(tmp_path):
     model = tiny_gpt2()
     save_model(model, bpe_tokenizer(), tmp_path / "whole")
@@ -113,6 +157,12 @@ def test_loading_turns_dropout_off(tmp_path):
     assert not torch.equal(model(ids).logits, model(ids).logits)
 
 
+def test_a_load_that_keeps_dropout_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "without_dropout", lambda model: model)
+    with pytest.raises(AssertionError):
+        test_loading_turns_dropout_off(tmp_path)
+
+
 def test_shipped_base_is_what_it_says():
     model, tokenizer = load_base()
     assert 3_000_000 <= count_parameters(model) <= 6_000_000
@@ -129,6 +179,51 @@ def test_from_scratch_has_the_shape_but_not_the_weights():
     assert count_parameters(scratch) == count_parameters(base)
     assert torch.equal(scratch.transformer.wte.weight, same.transformer.wte.weight)
     assert not torch.equal(scratch.transformer.wte.weight, base.transformer.wte.weight)
+
+
+def assert_starts_as_gpt2_does(model) -> None:
+    """Biases at 0, gains at 1, what feeds the residual stream narrower by 1/√(2L)."""
+    spread, layers = model.config.initializer_range, model.config.n_layer
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            assert not weight.any(), name
+        elif weight.dim() == 1:
+            assert (weight == 1).all(), name
+        else:
+            expected = spread / (2 * layers) ** 0.5 if "c_proj" in name else spread
+            assert weight.std().item() == pytest.approx(expected, rel=0.1), name
+
+
+STARTS = {
+    "from scratch": lambda: from_scratch()[0],
+    "small": lambda: small_model("LayerNorm", 300),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_random_weights_start_as_gpt2s(name):
+    assert_starts_as_gpt2_does(STARTS[name]())
+
+
+def _biased(module) -> None:
+    if getattr(module, "bias", None) is not None:
+        torch.nn.init.uniform_(module.bias, -0.1, 0.1)
+
+
+def _wide_residual(module) -> None:
+    if hasattr(module, "c_proj"):
+        torch.nn.init.normal_(module.c_proj.weight, std=0.02)
+
+
+def _torchs_own(module) -> None:
+    if getattr(module, "weight", None) is not None and module.weight.dim() == 2:
+        torch.nn.init.kaiming_uniform_(module.weight, a=5**0.5)
+
+
+@pytest.mark.parametrize("forgets", [_biased, _wide_residual, _torchs_own])
+def test_a_start_that_forgets_is_noticed(forgets):
+    with pytest.raises(AssertionError):
+        assert_starts_as_gpt2_does(STARTS["small"]().apply(forgets))
 
 
 def test_the_classic_listing_runs_unchanged(tmp_path):
@@ -274,6 +369,20 @@ def test_lora_changes_nothing_at_first_and_merges_to_the_same(shape):
     assert not any("lora" in name for name in model.state_dict())
     assert output_is_tied(model) == tied == model.config.tie_word_embeddings
     assert parameter_counts(model).share == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*(tie_word_embeddings|no longer tied)")
+def test_lora_that_unties_is_noticed(monkeypatch):
+    """The mutant: both layers trained whole, the usual advice; each gets a copy of its own."""
+    import peft
+
+    def whole_layers(trainable_token_indices, **settings):
+        return peft.LoraConfig(modules_to_save=["embed_tokens", "lm_head"], **settings)
+
+    theirs = SimpleNamespace(LoraConfig=whole_layers, get_peft_model=peft.get_peft_model)
+    monkeypatch.setattr(models, "_peft", lambda: theirs)
+    with pytest.raises(AssertionError, match="output_is_tied"):
+        test_lora_changes_nothing_at_first_and_merges_to_the_same(tied_llama())
 
 
 def test_lora_trains_the_adapters_and_the_new_rows_only(shape):

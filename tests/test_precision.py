@@ -22,6 +22,23 @@ def test_auto_takes_what_was_measured_to_be_faster(monkeypatch, bf16, expected):
     assert resolve_precision("auto", "cpu") == expected
 
 
+@pytest.fixture
+def old_gpu(monkeypatch):
+    """A card such as a T4: it has no bf16, and says yes when asked without a second word."""
+    says = lambda including_emulation=True: including_emulation  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", says)
+
+
+def test_a_gpu_that_only_emulates_bf16_computes_in_fp32(old_gpu):
+    assert resolve_precision("auto", "cuda") == "fp32"
+
+
+def test_asking_without_a_second_word_is_noticed(old_gpu, monkeypatch):
+    monkeypatch.setattr(precision, "bf16_is_fast", lambda kind: torch.cuda.is_bf16_supported())
+    with pytest.raises(AssertionError):
+        test_a_gpu_that_only_emulates_bf16_computes_in_fp32(old_gpu)
+
+
 def test_half_precision_away_from_cuda_is_refused():
     for kind in ("cpu", "mps"):
         with pytest.raises(ValueError, match=f"'fp16' needs a CUDA device.*{kind}.*'bf16'"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from course_lib import seq2seq
 from course_lib.batching import IGNORE, pad_batch, truncate
 from course_lib.chat_format import END, encode_all, prompt_ids, trained_text
 from course_lib.losses import LossConfig, count_trained, lm_loss, normalizer, trained_logits
@@ -221,6 +222,16 @@ def test_it_learns_the_toy_replies(data, pairs, tokenizer, three_dialogues):
     assert [prompt_ids(h, tokenizer) for h in histories] == [pairs[0].history, pairs[4].history]
     replies = seq2seq_replies(model, tokenizer, histories, 40)
     assert replies == ["It is two years.", "You are welcome."]
+
+
+def test_a_models_own_settings_change_no_reply(tokenizer, three_dialogues, monkeypatch):
+    model = small_encoder_decoder(tokenizer, layers=1)
+    histories = [three_dialogues[0].to_messages()[:2], three_dialogues[2].to_messages()[:1]]
+    plain = seq2seq_replies(model, tokenizer, histories, 12)
+    model.generation_config.update(num_beams=3, no_repeat_ngram_size=2, repetition_penalty=3.0)
+    assert seq2seq_replies(model, tokenizer, histories, 12) == plain
+    monkeypatch.setattr(seq2seq, "PLAIN_GREEDY", {"do_sample": False})  # the mutant
+    assert seq2seq_replies(model, tokenizer, histories, 12) != plain
 
 
 def test_held_out_pairs_are_summed_before_the_division(pairs, tokenizer):

@@ -223,6 +223,28 @@ def test_unheld_tokens_drift_though_no_dialogue_names_them(three_dialogues):
     assert moved > FAST.learning_rate
 
 
+def assert_small_steps_count(model, data) -> None:
+    """At a rate of fine-tuning every gain of every norm moves."""
+    gains = {n: p.detach().clone() for n, p in model.named_parameters() if "ln_" in n}
+    train(model, data, replace(FAST, max_steps=4, learning_rate=2e-5, warmup_steps=0))
+    assert gains and all((model.get_parameter(n) != old).all() for n, old in gains.items())
+
+
+def test_small_steps_count_as_weights_are_kept_in_32_bits(ready):
+    model, data, _ = ready
+    with pytest.raises(ValueError, match="bfloat16"):
+        assert_small_steps_count(model.bfloat16(), data)
+    assert_small_steps_count(model.float(), data)
+
+
+def test_weights_in_16_bits_would_stay(ready, monkeypatch):
+    """The mutant: without the refusal a step of 2e-5 beside a gain of 1 rounds away in bf16."""
+    model, data, _ = ready
+    monkeypatch.setattr(training, "require_full_weights", lambda model: None)
+    with pytest.raises(AssertionError):
+        assert_small_steps_count(model.bfloat16(), data)
+
+
 def test_clipping_bites(ready):
     """The logged norm is the one before clipping, so it may stand above the limit."""
     model, data, _ = ready

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 
+from course_lib import traps
 from course_lib.batching import IGNORE, pad_batch, trained_ids
 from course_lib.chat_format import Encoded, encode_all
 from course_lib.dialogue import Dialogue, Entity, Message
@@ -284,6 +286,17 @@ def test_answers_are_the_courses_own(lab):
     model, histories = lab.run().model, [question.history for question in lab.questions]
     found = answers(model, lab.tokenizer, lab.prompts())
     assert [answer.text for answer in found] == generate(model, lab.tokenizer, histories, 40)
+
+
+def test_a_models_own_settings_change_no_answer(lab, monkeypatch):
+    model, prompts = lab.run().model, lab.prompts()
+    plain = answers(model, lab.tokenizer, prompts)
+    config = deepcopy(model.generation_config)
+    config.update(repetition_penalty=5.0)
+    monkeypatch.setattr(model, "generation_config", config)
+    assert answers(model, lab.tokenizer, prompts) == plain
+    monkeypatch.setattr(traps, "PLAIN_GREEDY", {"do_sample": False})  # the mutant
+    assert answers(model, lab.tokenizer, prompts) != plain
 
 
 def test_a_leak_gains_on_its_own_half(lab):

@@ -6,7 +6,9 @@ import random
 
 import pytest
 
-from course_lib.chat_format import Encoded, encode_all
+from course_lib import truncation
+from course_lib.chat_format import Encoded, assert_trained, encode_all
+from course_lib.dialogue import Dialogue
 from course_lib.truncation import STRATEGIES, has_loss, truncate, truncate_all
 
 
@@ -110,6 +112,30 @@ def test_a_plain_cut_does(many, strategy):
     assert truncate_all(many, 21, strategy)[1].answers_cut > 20
 
 
+def _not_counted(report, encoded, pieces):
+    """What is too long goes without a trace in the counts."""
+    if pieces:
+        _count(report, encoded, pieces)
+
+
+_count = truncation._count
+
+
+def test_an_answer_that_goes_uncounted_is_noticed(many, monkeypatch):
+    check = test_every_piece_fits_and_has_a_loss_and_every_answer_is_counted
+    monkeypatch.setattr(truncation, "_count", _not_counted)
+    with pytest.raises(AssertionError):
+        check(many, "set_aside", 21)
+
+
+def test_an_answer_that_is_replaced_is_noticed(many, monkeypatch):
+    """The mutant: a row of the wished length, whatever it holds, for what is too long."""
+    filler = Encoded([0, 1], [False, True], "filler", [(0, 2)])
+    monkeypatch.setitem(STRATEGIES, "set_aside", (lambda encoded, limit: [filler], ""))
+    with pytest.raises(AssertionError):
+        test_these_never_cut_an_answer(many, "set_aside", 21)
+
+
 def test_windows_lose_only_what_is_too_long_and_train_nothing_twice(many):
     limit = 21
     pieces, report = truncate_all(many, limit, "windows")
@@ -171,6 +197,41 @@ def test_truncation_keeps_the_last_answer_whole(three_dialogues, tokenizer):
             trained = tokenizer.decode(short.trained_ids)
             assert whole.endswith(trained)
             assert trained.startswith(("It is two years.", "39 euros."))
+
+
+def assert_last_replies_trained(dialogues, tokenizer) -> None:
+    """However short a dialogue is cut, it trains its last replies, whole, and nothing else."""
+    for dialogue, encoded in zip(dialogues, encode_all(dialogues, tokenizer), strict=True):
+        replies = [m for m in dialogue.messages if m.role == "assistant" and m.train]
+        for limit in range(8, len(encoded)):
+            for piece in truncate_all([encoded], limit)[0]:
+                left = sum(any(piece.mask[slice(*turn)]) for turn in piece.turns)
+                last = Dialogue(dialogue.id, replies[-left:])
+                assert_trained(piece.trained_ids, [last], tokenizer)
+
+
+_window = truncation._window
+
+
+def _mask_stays_behind(encoded, start, end, head=0, cut_answers="context"):
+    piece = _window(encoded, start, end, head)
+    piece.mask = encoded.mask[: len(piece.ids)]
+    return piece
+
+
+def _trains_half_a_reply(encoded, start, end, head=0, cut_answers="context"):
+    return _window(encoded, start, end, head, cut_answers="train")
+
+
+def test_what_a_cut_leaves_trains_whole_replies(three_dialogues, tokenizer):
+    assert_last_replies_trained(three_dialogues, tokenizer)
+
+
+@pytest.mark.parametrize("breaks", [_mask_stays_behind, _trains_half_a_reply])
+def test_a_mask_that_a_cut_breaks_is_noticed(three_dialogues, tokenizer, monkeypatch, breaks):
+    monkeypatch.setattr(truncation, "_window", breaks)
+    with pytest.raises(AssertionError, match="not the assistant's replies"):
+        assert_last_replies_trained(three_dialogues, tokenizer)
 
 
 def test_truncation_counts_what_it_cuts(three_dialogues, tokenizer):

@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+from transformers import GPT2LMHeadModel
 
 from course_lib.batching import pad_batch
-from course_lib.chat_format import encode_all
+from course_lib.chat_format import Encoded, encode_all
 from course_lib.dialogue import Dialogue, Message
 from course_lib.metrics import held_out_loss
 from course_lib.metrics.loss import losses, of_log_probabilities, perplexity, token_accuracy
@@ -41,12 +42,53 @@ def test_a_mean_over_batches_would_differ(three_dialogues):
     assert abs(sum(each) / 3 - whole) > 1e-4
 
 
+def rows_of_two_kinds(model) -> list[Encoded]:
+    """A short row of the model's own likeliest tokens, and a long one that it does not guess."""
+    ids = [1]
+    while len(ids) < 6:
+        ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    rows = [ids, list(range(5, 30))]
+    return [Encoded(row, [False] + [True] * (len(row) - 1)) for row in rows]
+
+
+def assert_by_token(model, measure) -> None:
+    """Loss and accuracy are those of one batch with all rows, however they are batched."""
+    rows = rows_of_two_kinds(model)
+    whole = held_out_loss(model, rows, 0, rows_per_batch=2)
+    assert 5 / 29 <= whole["eval_accuracy"] < 0.5
+    assert measure(model, rows, 0, 1) == pytest.approx(whole, abs=1e-5)
+
+
+def test_rows_of_unlike_length_count_by_token(model):
+    with torch.no_grad():
+        assert_by_token(model, held_out_loss)
+
+
+@pytest.mark.parametrize("name", ["eval_loss", "eval_accuracy"])
+def test_a_mean_over_batches_is_noticed(model, name):
+    """The mutant: one of the two figures as the mean of what each batch gives."""
+
+    def mean_of_batches(model, rows, pad_id, rows_per_batch):
+        parts = [held_out_loss(model, [row], pad_id)[name] for row in rows]
+        return held_out_loss(model, rows, pad_id) | {name: sum(parts) / len(parts)}
+
+    with torch.no_grad(), pytest.raises(AssertionError):
+        assert_by_token(model, mean_of_batches)
+
+
 def test_evaluation_turns_dropout_off(three_dialogues):
     model, tokenizer = prepare_for_chat(tiny_gpt2(dropout=0.5), bpe_tokenizer())
     encoded = encode_all(three_dialogues, tokenizer)
     model.train()
     a, b = (held_out_loss(model, encoded, tokenizer.pad_token_id) for _ in range(2))
     assert a == b
+
+
+def test_an_evaluation_with_dropout_is_noticed(three_dialogues, monkeypatch):
+    """The mutant: the model stays in training mode."""
+    monkeypatch.setattr(GPT2LMHeadModel, "eval", lambda self: self)
+    with pytest.raises(AssertionError):
+        test_evaluation_turns_dropout_off(three_dialogues)
 
 
 def test_nothing_to_measure_is_said():

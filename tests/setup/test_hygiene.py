@@ -29,6 +29,11 @@ REGISTRY = re.compile(
         )
     )
 )
+# Settings of transformers before 5 and of TRL before 1, given by name or as a key.
+RENAMED = re.compile(
+    r"\b(?:group_by_length|warmup_ratio|evaluation_strategy)\b[\"'\\]*\s*[=:](?!=)"
+    r"|\bbfd[-]requeue\b"
+)
 RULE_EXAMPLES = {"tests/notebooks/test_hygiene.py"}  # made-up paths that the notebook rule must see
 BINARY = {".safetensors", ".png", ".gz", ".zip", ".bin"}
 LARGEST_FILE_MB, LARGEST_CLONE_MB = 15, 40
@@ -82,6 +87,31 @@ def test_a_trace_is_noticed(parts: tuple[str, ...]) -> None:
 
 def test_ordinary_text_is_no_trace() -> None:
     assert not faults("here", "at home/office, <root>/x, https://example.org/home/page, and/or")
+
+
+def test_no_setting_goes_by_its_old_name(root: Path) -> None:
+    code = [path for path in tracked(root) if path.suffix in {".py", ".ipynb"}]
+    old = {
+        path.name: found
+        for path in code
+        if (found := RENAMED.findall(path.read_text(encoding="utf-8")))
+    }
+    assert old == {}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("TrainingArguments(group_by_", "length=True)"),
+        ('{"warmup_', 'ratio": 0.1}'),
+        (r"{\"warmup_", r"ratio\": 0.1}"),
+        ("evaluation_", "strategy = 'steps'"),
+        ('packing_strategy="bfd-', 'requeue"'),
+    ],
+)
+def test_an_old_name_is_noticed(parts: tuple[str, ...]) -> None:
+    assert RENAMED.search("".join(parts))
+    assert not RENAMED.search('train_sampling_strategy="group_by_length", warmup_steps=0.1')
 
 
 def test_licences_are_there(root: Path) -> None:
