@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.batching import PackedDialogues
+from course_lib.batching import PackedDialogues, truncate_all
 from course_lib.chat_format import Encoded
 from course_lib.generation import History as Messages
 from course_lib.generation import generate
@@ -79,6 +79,7 @@ def _trained(
 ) -> Form:
     pad, start = tokenizer.pad_token_id, start_id(tokenizer)
     config = config_from("base" if name == "base model" else "random", tokenizer, steps)
+    dialogues, _ = truncate_all(dialogues, ROW)
     data: Any = PackedDialogues(dialogues, pad, ROW)
     if model.config.is_encoder_decoder:
         data = ReplyPairs(reply_pairs(dialogues), pad, start)
