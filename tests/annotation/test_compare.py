@@ -61,6 +61,25 @@ def test_every_method_is_measured_on_every_set(tokenizer, sets):
     assert table.models["TF-IDF"].predict_proba(["Hello!"]).sum() == pytest.approx(1)
 
 
+def test_where_one_is_wrong_the_other_may_be_right(sets):
+    """All of its mistakes for one that is always right, none for one that says the same."""
+    true = [str(example.intent) for example in examples(sets["test_iid"])]
+
+    class Says:
+        def __init__(self, said):
+            self.said = said
+
+        def predict(self, texts):
+            return self.said
+
+    methods = {"right": true, "wrong": ["none of them"] * len(true)}
+    makers = {name: lambda pairs, said=said: Says(said) for name, said in methods.items()}
+    table = compare_intents([], {"test_iid": sets["test_iid"]}, makers, samples=20)
+    assert table.rescued("wrong", "right", "test_iid") == 1.0
+    assert table.rescued("wrong", "wrong", "test_iid") == 0.0
+    assert table.rescued("right", "wrong", "test_iid") == 0.0
+
+
 def test_the_figure_is_that_of_the_scores(sets):
     class Thanks:
         def predict(self, texts):
