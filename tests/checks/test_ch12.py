@@ -50,10 +50,10 @@ def test_the_librarys_own_assertion_finds_the_same_cut_answers():
 
 
 def test_generations_own_padding_passes():
-    from course_lib.generation import _left_padded
+    from course_lib.decoding import left_padded
 
     def answer(prompts, pad_id):
-        ids, mask = _left_padded(prompts, pad_id)
+        ids, mask = left_padded(prompts, pad_id)
         return ids, mask, (mask.cumsum(1) - 1).clamp(min=0)
 
     assert ch12.check_left_pad(answer).passed

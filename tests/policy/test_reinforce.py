@@ -259,8 +259,7 @@ def test_what_is_too_long_is_counted_and_left_out():
 
 def test_a_bandit_learns_what_is_rewarded():
     before, after, records = learn(kl_weight=0.0)
-    assert before < 0.8
-    assert after > 0.85
+    assert after > before + 0.15
     assert records[-1]["reward"] > records[0]["reward"]
 
 
