@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--data", type=Path, default=SHOP, help="folder of the shop's files")
     options.add_argument("--sizes", nargs="+", default=list(SIZES), help="dialogues, or all")
-    options.add_argument("--steps", type=int, default=1000, help="optimiser steps of every run")
+    options.add_argument("--steps", type=int, default=850, help="optimiser steps of every run")
     options.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
     options.add_argument("--share", type=float, default=SHARE, help="1: the MLPs stay as tuned")
     options.add_argument("--questions", type=int, default=10_000, help="at most so many a test set")

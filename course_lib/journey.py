@@ -33,7 +33,7 @@ from course_lib.training import History, Record, TrainConfig, train
 
 SHOP = ROOT / "data" / "shop"
 RECIPE = TrainConfig(epochs=4.0, learning_rate=7e-4, warmup_steps=20)
-SHARE = 0.7  # of the way from the base's weights to the tuned ones: fine-tuning forgets,
+SHARE = 0.8  # of the way from the base's weights to the tuned ones: fine-tuning forgets,
 MEMORY = ".mlp."  # most of all in the layers that keep the facts
 FEWEST_STEPS, MOST_EPOCHS = 100, 8.0  # for data much smaller than the shop
 Say = Callable[[str], None]
