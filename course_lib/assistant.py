@@ -22,7 +22,7 @@ from typing import Any
 
 from course_lib.augmentation import RARE, augmented
 from course_lib.chat_format import Encoded, encode_texts, known_tokens
-from course_lib.dialogue import read_dialogues
+from course_lib.dialogue import Dialogue, read_dialogues
 from course_lib.journey import RECIPE, SHOP, progress, tune
 from course_lib.models import (
     BASE_MODEL,
@@ -36,10 +36,12 @@ from course_lib.models import (
 from course_lib.training import Record
 from course_lib.world.catalogue import load_catalogue
 from course_lib.world.corpus import build_corpus
-from course_lib.world.corpus_language import load_language
+from course_lib.world.further import FURTHER, further_dialogues
+from course_lib.world.splits import SIZES
 
-STEPS, COPIES = 4600, 6  # about one pass over six times the dialogues, the rare ones more often
-REPLAYED, SEED = 600_000, 7  # words of the base model's text, of its seed
+STEPS, COPIES = 5700, 3  # one pass over all, replayed text too
+FURTHER_DIALOGUES, REPLAYED = 9000, 1_200_000  # the second: words of the base model's text
+SEED = 7  # of that text, and of the further dialogues
 SHIPPED = ROOT / "data" / "assistant"
 OWN = ROOT / "runs" / "assistant"
 _KEY = "made_from.txt"
@@ -61,11 +63,7 @@ def shop_assistant(
     if not _is_ready(folder, key):
         model, tokenizer = prepare_for_chat(*load_base())
         config = replace(RECIPE, frozen_tokens=known_tokens(tokenizer), max_steps=max_steps)
-        told = load_language(load_catalogue()).general_qa
-        questions = [line.split(" | ")[0] for line in told]
-        dialogues = augmented(
-            list(read_dialogues(SHOP / "train.jsonl")), COPIES, questions=questions
-        )
+        dialogues = augmented(practised(), COPIES)
         tune(model, tokenizer, dialogues, config, on_record, replay=_replayed(tokenizer))
         _keep(model, tokenizer, folder, key)
     return load_chat(folder)
@@ -76,11 +74,18 @@ def made_from(max_steps: int = STEPS) -> str:
     base = Path(base_model_name())
     names = ("model.safetensors", "tokenizer.json")  # none for a model of the Hub: its name must do
     files = [base / name for name in names if (base / name).is_file()]
-    recipe = f"{RECIPE!r} {COPIES} {RARE} {REPLAYED} {max_steps} {'' if files else base}"
-    digest = hashlib.sha256(recipe.encode())
-    for path in (SHOP / "train.jsonl", *files):
+    own = (COPIES, RARE, FURTHER_DIALOGUES, REPLAYED, SEED, max_steps, "" if files else str(base))
+    digest = hashlib.sha256(f"{RECIPE!r} {own!r}".encode())
+    for path in (SHOP / "train.jsonl", *sorted(FURTHER.glob("*.txt")), *files):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def practised() -> list[Dialogue]:
+    """What it learns from: the training dialogues, then further ones in other wordings."""
+    train = list(read_dialogues(SHOP / "train.jsonl"))
+    held_out = {n: list(read_dialogues(SHOP / f"{n}.jsonl")) for n in SIZES if n != "train"}
+    return train + further_dialogues(load_catalogue(), FURTHER_DIALOGUES, held_out, SEED)
 
 
 def _replayed(tokenizer: Any) -> list[Encoded]:

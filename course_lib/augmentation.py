@@ -15,23 +15,20 @@ from course_lib.cleaning.changes import apply_edits, move_entities
 from course_lib.dialogue import Dialogue, Entity, Message
 
 # a customer's intents, and how many times as often
-RARE = {"deny": 5, "out_of_scope": 4, "correct_order": 3, "other_request": 3}
+RARE = {"deny": 2, "correct_order": 3}
 
 
 def augmented(
     dialogues: Sequence[Dialogue],
     copies: int,
     rare: Mapping[str, int] = RARE,
-    questions: Sequence[str] = (),
     seed: int = 0,
 ) -> list[Dialogue]:
     """Every dialogue `copies` times, each time with other order numbers and addresses.
 
     One in which the customer has an intent of `rare` comes that many times as often. Addresses
-    are drawn from those that the dialogues name. In every second copy, out-of-scope requests are
-    drawn from `questions`, where there are any (outlier exposure: Hendrycks and others, 2019,
-    https://arxiv.org/abs/1812.04606). Ids get the copy's number. Raises ValueError when `copies`
-    or a number in `rare` is below 1.
+    are drawn from those that the dialogues name. Ids get the copy's number. Raises ValueError
+    when `copies` or a number in `rare` is below 1.
     """
     if copies < 1 or min(rare.values(), default=1) < 1:
         raise ValueError("a dialogue comes at least once: give copies and numbers of 1 and more")
@@ -42,8 +39,6 @@ def augmented(
     for dialogue in dialogues:
         for copy in range(copies * _times(dialogue, rare)):
             other = with_other_values(dialogue, addresses, draw)
-            if questions and copy % 2:
-                other = _with_question(other, draw.choice(questions))
             out.append(replace(other, id=f"{dialogue.id}-{copy + 1}"))
     return out
 
@@ -76,14 +71,6 @@ def _with_values(message: Message, others: Mapping[str, str]) -> Message:
     named = [replace(e, value=others.get(e.value, e.value)) for e in message.entities]
     entities, _ = move_entities(named, edits, content)
     return replace(message, content=content, entities=entities)
-
-
-def _with_question(dialogue: Dialogue, question: str) -> Dialogue:
-    messages = [
-        replace(m, content=question, entities=[]) if m.intent == "out_of_scope" else m
-        for m in dialogue.messages
-    ]
-    return replace(dialogue, messages=messages)
 
 
 def _renamed(goal: dict[str, Any] | None, others: Mapping[str, str]) -> dict[str, Any] | None:

@@ -91,18 +91,6 @@ def test_rare_intents_come_more_often(shop):
     assert [n for n in names if n.startswith(f"{plain.id}-")] == [f"{plain.id}-1", f"{plain.id}-2"]
 
 
-def test_every_second_out_of_scope_request_is_drawn(shop):
-    beyond = [d for d in shop if any(m.intent == "out_of_scope" for m in d.messages)]
-    others = augmented(beyond, 2, rare={}, questions=["Why is the sea salty?"])
-    for old, kept, drawn in zip(beyond, others[::2], others[1::2], strict=True):
-        for before, same, new in zip(old.messages, kept.messages, drawn.messages, strict=True):
-            if before.intent == "out_of_scope":
-                assert (same.content, new.content) == (before.content, "Why is the sea salty?")
-            else:
-                assert (before.role, before.intent) == (new.role, new.intent)
-        validate(drawn)
-
-
 def test_a_seed_is_a_seed(shop):
     assert augmented(shop, 1, seed=4) == augmented(shop, 1, seed=4) != augmented(shop, 1, seed=5)
 

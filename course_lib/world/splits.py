@@ -65,26 +65,26 @@ def write_splits(
     for name, size in sizes.items():
         groups = writer.usual(name, stream) if name in usual else writer.special(name)
         candidates[name] = _until(groups, size * 8 // 5 + 40 if candidates else size)
-    splits = _apart(candidates, sizes)
+    splits = apart(candidates, sizes)
     for name, dialogues in splits.items():
         _shuffle_and_label(name, dialogues, rng)
     return splits
 
 
-def _apart(
-    candidates: Mapping[str, list[Dialogue]], sizes: Mapping[str, int]
+def apart(
+    candidates: Mapping[str, Sequence[Dialogue]], sizes: Mapping[str, int]
 ) -> dict[str, list[Dialogue]]:
     """Of each split the first candidates that are no near copy of one in an earlier split."""
     texts = [text_of(d).lower() for dialogues in candidates.values() for d in dialogues]
     index, number = NearIndex(texts, NEAR_COPY), 0
     splits: dict[str, list[Dialogue]] = {}
     for name, dialogues in candidates.items():
-        apart = [n for n in range(len(dialogues)) if index.nearest(number + n) is None]
-        if len(apart) < sizes[name]:
-            raise RuntimeError(f"only {len(apart)} of {sizes[name]} dialogues for {name} are new")
-        for n in apart[: sizes[name]]:
+        new = [n for n in range(len(dialogues)) if index.nearest(number + n) is None]
+        if len(new) < sizes[name]:
+            raise RuntimeError(f"only {len(new)} of {sizes[name]} dialogues for {name} are new")
+        for n in new[: sizes[name]]:
             index.add(number + n)
-        splits[name] = [dialogues[n] for n in apart[: sizes[name]]]
+        splits[name] = [dialogues[n] for n in new[: sizes[name]]]
         number += len(dialogues)
     return splits
 
@@ -129,15 +129,16 @@ class SplitWriter:
         self.stocked = [product for product in catalogue.products if not product.held_out]
         self.held_out = [product for product in catalogue.products if product.held_out]
 
-    def _planner(self, name: str, language: Language, products: Sequence[Product]) -> Planner:
+    def planner(self, name: str, language: Language, products: Sequence[Product]) -> Planner:
+        """Draws what customers want, in this language, of these products."""
         rng = random.Random(f"{self.seed}:planner:{name}")
         return Planner(self.catalogue, language, products, rng, self.orders, self.addresses)
 
     def families(self, dialogues: int) -> list[tuple[Family, list[Dialogue]]]:
         """Families of the usual mix until they hold that many dialogues."""
-        planner = self._planner("usual", self.trained, self.stocked)
+        planner = self.planner("usual", self.trained, self.stocked)
         families, count = [], 0
-        for family, variants in self._variants("f", planner.tasks, planner):
+        for family, variants in self.drawn("f", planner.tasks, planner):
             families.append((family, variants))
             count += len(variants)
             if count >= dialogues:
@@ -159,16 +160,16 @@ class SplitWriter:
         """Families with something that no training dialogue has, without end."""
         language = self.tested if name == "out_of_scope" else self.trained  # of the topics
         products = self.held_out if name == "test_product" else self.stocked
-        planner = self._planner(name, language, products)
+        planner = self.planner(name, language, products)
         draws = {
             "test_product": ("p", planner.questions),
             "test_intent": ("i", planner.unseen_intent),
             "out_of_scope": ("o", planner.beyond_scope),
         }
-        for _, variants in self._variants(*draws[name], planner):
+        for _, variants in self.drawn(*draws[name], planner):
             yield variants
 
-    def _variants(
+    def drawn(
         self, prefix: str, draw: Callable[[], list[Task]], planner: Planner
     ) -> Iterator[tuple[Family, list[Dialogue]]]:
         """Families one after the other, each with its variants; no goal comes twice."""

@@ -140,18 +140,19 @@ def _held_out(name: str, wordings: Iterable[Wording]) -> list[Wording]:
 def load_language(folder: str | Path | None = None) -> Language:
     """Reads and checks every wordings file; raises LanguageError naming file and line."""
     root = LANGUAGE_FOLDER if folder is None else Path(folder)
-    sides = {side: _read_side(root / side) for side in SIDES}
+    sides = {side: read_wordings(root / side) for side in SIDES}
     return Language(sides)
 
 
-def _read_side(folder: Path) -> dict[str, tuple[Wording, ...]]:
+def read_wordings(folder: Path) -> dict[str, tuple[Wording, ...]]:
+    """The wordings of every file in a folder, by file name; raises LanguageError."""
     paths = sorted(folder.glob("*.txt"))
     if not paths:
         raise LanguageError(f"{folder}: no wordings file (*.txt) in this folder")
-    return {path.stem: tuple(_read_wordings(path)) for path in paths}
+    return {path.stem: tuple(_read_file(path)) for path in paths}
 
 
-def _read_wordings(path: Path) -> list[Wording]:
+def _read_file(path: Path) -> list[Wording]:
     section, wordings = "main", []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         line = line.strip()
