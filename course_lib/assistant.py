@@ -39,8 +39,8 @@ from course_lib.world.corpus import build_corpus
 from course_lib.world.further import FURTHER, further_dialogues
 from course_lib.world.splits import SIZES
 
-STEPS, COPIES = 5700, 3  # one pass over all, replayed text too
-FURTHER_DIALOGUES, REPLAYED = 9000, 1_200_000  # the second: words of the base model's text
+STEPS, COPIES = 6700, 2  # one pass over all, replayed text too
+FURTHER_DIALOGUES, REPLAYED = 20_000, 1_200_000  # the second: words of the base model's text
 SEED = 7  # of that text, and of the further dialogues
 SHIPPED = ROOT / "data" / "assistant"
 OWN = ROOT / "runs" / "assistant"

@@ -72,9 +72,9 @@ def _tasks(planner: Planner) -> list[Task]:
         lambda: [planner.operation()],
     )
     shapes: dict[Callable[[], list[Task]], int] = {
-        planner.tasks: 50,
-        lambda: [planner.literal("out_of_scope"), *planner.rng.choice(beside)()]: 14,
-        lambda: [*planner.rng.choice(beside)(), planner.literal("other_request")]: 14,
+        planner.tasks: 48,
+        lambda: [planner.literal("out_of_scope"), *planner.rng.choice(beside)()]: 15,
+        lambda: [*planner.rng.choice(beside)(), planner.literal("other_request")]: 15,
         lambda: [_refused(planner.operation(planner.rng.choice(CONFIRMED)))]: 6,
         lambda: [planner.operation(planner.rng.choice(CONFIRMED))]: 8,
         lambda: [planner.operation()]: 8,
