@@ -1,13 +1,14 @@
 """The shop's assistant: the base model tuned on all training dialogues, kept in `data/assistant`.
 
 Chapters from 09 on ask, rate, improve and chat with the same model. `python -m
-course_lib.assistant` makes it anew, in some nine minutes on two cores. With another base model
+course_lib.assistant` makes it anew, in a quarter of an hour on two cores. With another base model
 (COURSE_BASE_MODEL) whoever asks first trains it; the others load it from `runs/assistant`, which
 git ignores.
 
-It learns more than the recipe of chapter 00 asks for: when to ask, confirm and hand over. So it
-reads each dialogue several times with other values (`augmentation`), and between them some of the
-base's own text, or else it would forget the facts (`replay` in `journey.tune`).
+It learns more than the recipe of chapter 00 asks for: when to ask, confirm, decline and hand over.
+So it reads further dialogues in other wordings (`world.further`), each dialogue with several values
+(`augmentation`), and between them some of the base's own text, or else it would forget the facts
+(`replay` in `journey.tune`).
 """
 
 from __future__ import annotations
