@@ -40,12 +40,12 @@ from course_lib.world.corpus import build_corpus
 from course_lib.world.further import FURTHER, further_dialogues
 from course_lib.world.splits import SIZES
 
-STEPS, COPIES = 6700, 2  # one pass over all, replayed text too
-FURTHER_DIALOGUES, REPLAYED = 20_000, 1_200_000  # the second: words of the base model's text
+STEPS, COPIES = 7500, 2  # one pass over all, replayed text too
+FURTHER_DIALOGUES, REPLAYED = 17_000, 1_200_000  # the second: words of the base model's text
 SEED = 7  # of that text, and of the further dialogues
 SHIPPED = ROOT / "data" / "assistant"
 OWN = ROOT / "runs" / "assistant"
-_KEY = "made_from.txt"
+_KEY, _CARD = "made_from.txt", "README.md"
 
 
 def shop_assistant(
@@ -109,6 +109,8 @@ def _keep(model: Any, tokenizer: Any, folder: Path, key: str) -> None:
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         save_model(model, tokenizer, aside, half=True)
+        if (folder / _CARD).is_file():
+            shutil.copy(folder / _CARD, aside / _CARD)
         (aside / _KEY).write_text(key, encoding="utf-8")
         if not _is_ready(folder, key):
             shutil.rmtree(folder, ignore_errors=True)

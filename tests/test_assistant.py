@@ -14,7 +14,13 @@ from course_lib.models import BASE_MODEL
 
 
 @pytest.fixture
-def trainings(monkeypatch):
+def few_dialogues(monkeypatch):
+    """20,000 further dialogues take 40 seconds to write."""
+    monkeypatch.setattr(assistant, "FURTHER_DIALOGUES", 60)
+
+
+@pytest.fixture
+def trainings(monkeypatch, few_dialogues):
     """The steps of each training that was begun."""
     begun = []
     real = assistant.tune
@@ -39,11 +45,13 @@ def test_it_is_trained_once_and_then_loaded(tmp_path, trainings):
 
 def test_another_recipe_is_another_assistant(tmp_path, trainings):
     shop_assistant(tmp_path / "kept", max_steps=1)
+    (tmp_path / "kept" / "README.md").write_text("a card, written by hand", encoding="utf-8")
     shop_assistant(tmp_path / "kept", max_steps=2)
     assert trainings == [1, 2]
+    assert (tmp_path / "kept" / "README.md").read_text(encoding="utf-8").startswith("a card")
 
 
-def test_a_training_that_breaks_off_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_training_that_breaks_off_leaves_nothing_behind(tmp_path, monkeypatch, few_dialogues):
     def broken(*arguments, **named):
         raise KeyboardInterrupt
 
@@ -58,9 +66,16 @@ def test_the_shipped_one_is_made_from_what_lies_here():
     assert (SHIPPED / "made_from.txt").read_text(encoding="utf-8") == made_from()
 
 
-def test_without_a_folder_the_shipped_one_is_loaded(trainings):
+def test_it_practises_the_training_dialogues_and_further_ones(few_dialogues):
+    dialogues = assistant.practised()
+    ids = [dialogue.id for dialogue in dialogues]
+    assert len(ids) == 6060 == len(set(ids))
+    assert ids[0].startswith("shop-train-") and ids[-1].startswith("further-")
+
+
+def test_without_a_folder_the_shipped_one_is_loaded(monkeypatch):
+    monkeypatch.setattr(assistant, "tune", None)  # so that nothing can be trained
     model, tokenizer = shop_assistant()
-    assert not trainings
     assert generate(model, tokenizer, [[{"role": "user", "content": "Thank you!"}]])[0]
 
 

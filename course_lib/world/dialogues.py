@@ -682,14 +682,14 @@ class Planner:
             taken = {FACT_INTENTS[task.intent] for task in tasks}
             rest = [(product, slot) for slot in product.facts if slot not in taken]
             tasks.append(self.question(rest)[2])
-        return _shuffled(tasks, self.rng)
+        return shuffled(tasks, self.rng)
 
     def comparison(self) -> list[Task]:
         """The same fact of two products, of one kind where there are two."""
         first, slot, task = self.question(self._pairs())
         rest = [(p, slot) for p in self.products if p != first and slot in p.facts]
         akin = [(p, slot) for p, slot in rest if p.kind == first.kind]
-        return _shuffled([task, self.question(akin or rest)[2]], self.rng)
+        return shuffled([task, self.question(akin or rest)[2]], self.rng)
 
     def _pairs(self) -> list[tuple[Product, str]]:
         return [(product, slot) for product in self.products for slot in product.facts]
@@ -777,13 +777,13 @@ class Planner:
         """A wish that no training dialogue holds, alone or beside a known one."""
         task = self.literal(self.rng.choice(HELD_OUT_INTENTS))
         beside = (list, lambda: self.facts(1), lambda: [self.policy()], lambda: [self.operation()])
-        return _shuffled([task, *self.rng.choices(beside, (4, 3, 2, 1))[0]()], self.rng)
+        return shuffled([task, *self.rng.choices(beside, (4, 3, 2, 1))[0]()], self.rng)
 
     def beyond_scope(self) -> list[Task]:
         """One or two things that are not the shop's business, alone or beside a known wish."""
         tasks = [self.literal("out_of_scope") for _ in range(self.rng.choices((1, 2), (4, 1))[0])]
         beside = (list, lambda: self.facts(1), lambda: [self.policy()], lambda: [self.operation()])
-        return _shuffled([*tasks, *self.rng.choices(beside, (4, 3, 2, 1))[0]()], self.rng)
+        return shuffled([*tasks, *self.rng.choices(beside, (4, 3, 2, 1))[0]()], self.rng)
 
     def tasks(self) -> list[Task]:
         """The tasks of one family, of a mix in which about 70% ask for a product's fact."""
@@ -791,7 +791,7 @@ class Planner:
             self.questions: 56,
             lambda: [self.operation(), *self.facts(1)]: 8,
             self.bought: 5,
-            lambda: _shuffled([*self.facts(1), self.policy()], self.rng): 10,
+            lambda: shuffled([*self.facts(1), self.policy()], self.rng): 10,
             lambda: [self.chat(), *self.facts(1)]: 4,
             lambda: [*self.facts(1), self.chat(first=False)]: 2,
             lambda: [*self.facts(1), self.handover()]: 4,
@@ -801,7 +801,7 @@ class Planner:
             lambda: [self.operation("order_status"), self.handover()]: 2,
             lambda: [self.policy()]: 3,
             self.two_policies: 4,
-            lambda: _shuffled([self.policy(), self.chat()], self.rng): 2,
+            lambda: shuffled([self.policy(), self.chat()], self.rng): 2,
             lambda: [self.chat()]: 1,
             lambda: [self.handover()]: 3,
             lambda: [self.policy(), self.handover()]: 2,
@@ -809,7 +809,8 @@ class Planner:
         return self.rng.choices(list(shapes), list(shapes.values()))[0]()
 
 
-def _shuffled(tasks: list[Task], rng: random.Random) -> list[Task]:
+def shuffled(tasks: list[Task], rng: random.Random) -> list[Task]:
+    """The same list, its tasks in another order."""
     rng.shuffle(tasks)
     return tasks
 

@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 from course_lib.dialogue import Dialogue
 from course_lib.world.catalogue import Catalogue
-from course_lib.world.dialogues import CONFIRMED, Planner, Task
+from course_lib.world.dialogues import CONFIRMED, Planner, Task, shuffled
 from course_lib.world.splits import SplitWriter, addresses_of, apart, order_numbers_of
 from course_lib.world.wordings import LANGUAGE_FOLDER, Language, load_language, read_wordings
 
@@ -71,10 +71,15 @@ def _tasks(planner: Planner) -> list[Task]:
         lambda: [planner.policy()],
         lambda: [planner.operation()],
     )
+
+    # First or last: a model would soon tell two kinds of wishes by their place.
+    def rare(intent: str) -> list[Task]:
+        return shuffled([planner.literal(intent), *planner.rng.choice(beside)()], planner.rng)
+
     shapes: dict[Callable[[], list[Task]], int] = {
         planner.tasks: 48,
-        lambda: [planner.literal("out_of_scope"), *planner.rng.choice(beside)()]: 15,
-        lambda: [*planner.rng.choice(beside)(), planner.literal("other_request")]: 15,
+        lambda: rare("out_of_scope"): 15,
+        lambda: rare("other_request"): 15,
         lambda: [_refused(planner.operation(planner.rng.choice(CONFIRMED)))]: 6,
         lambda: [planner.operation(planner.rng.choice(CONFIRMED))]: 8,
         lambda: [planner.operation()]: 8,

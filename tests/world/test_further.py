@@ -126,6 +126,20 @@ def test_they_speak_in_further_wordings_of_what_is_rare(dialogues, further):
         assert counts[intent] / NUMBER > 2 * train[intent] / SIZES["train"]
 
 
+def test_a_rare_wish_is_not_known_by_its_place(dialogues):
+    """Once, what is beyond the shop opened the talks and what a colleague must do ended them: so a
+    model told the two by their place."""
+    for intent in ("out_of_scope", "other_request"):
+        wishes = [
+            [v for k, v in d.goal["slots"].items() if k.startswith("intent_")] for d in dialogues
+        ]
+        first = sum(
+            d.goal["intent"] == intent and bool(w) for d, w in zip(dialogues, wishes, strict=True)
+        )
+        last = sum(bool(w) and w[-1] == intent for w in wishes)
+        assert 0.5 < first / last < 2, intent
+
+
 def test_a_language_gets_longer_and_loses_nothing(languages, further):
     trained, longer = languages[0], both(languages[0], Language({"customer": further}))
     assert longer.wordings["agent"] == trained.wordings["agent"]
