@@ -15,7 +15,7 @@ from course_lib.models import BASE_MODEL
 
 @pytest.fixture
 def few_dialogues(monkeypatch):
-    """20,000 further dialogues take 40 seconds to write."""
+    """17,000 further dialogues take half a minute to write."""
     monkeypatch.setattr(assistant, "FURTHER_DIALOGUES", 60)
 
 
