@@ -82,11 +82,12 @@ def made_from(max_steps: int = STEPS) -> str:
     return digest.hexdigest()
 
 
-def practised() -> list[Dialogue]:
-    """What it learns from: the training dialogues, then further ones in other wordings."""
+def practised(further: int | None = None) -> list[Dialogue]:
+    """What it learns from: the training dialogues, then so many further ones, or all of them."""
+    number = FURTHER_DIALOGUES if further is None else further
     train = list(read_dialogues(SHOP / "train.jsonl"))
     held_out = {n: list(read_dialogues(SHOP / f"{n}.jsonl")) for n in SIZES if n != "train"}
-    return train + further_dialogues(load_catalogue(), FURTHER_DIALOGUES, held_out, SEED)
+    return train + further_dialogues(load_catalogue(), number, held_out, SEED)
 
 
 def _replayed(tokenizer: Any) -> list[Encoded]:

@@ -71,6 +71,7 @@ def test_it_practises_the_training_dialogues_and_further_ones(few_dialogues):
     ids = [dialogue.id for dialogue in dialogues]
     assert len(ids) == 6060 == len(set(ids))
     assert ids[0].startswith("shop-train-") and ids[-1].startswith("further-")
+    assert len(assistant.practised(20)) == 6020
 
 
 def test_without_a_folder_the_shipped_one_is_loaded(monkeypatch):
