@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from course_lib.cleaning.changes import Change, DataSetResult
 from course_lib.dialogue import Dialogue
 
@@ -89,6 +87,7 @@ def _odds(examples: Sequence[_Labelled], seed: int) -> list[tuple[float, float, 
 
 def _words_of(texts: Sequence[str]) -> Any:
     """Texts × words and pairs of words, weighted; one table for all folds, as it sees no label."""
+    import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     words = TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, dtype=np.float32)
