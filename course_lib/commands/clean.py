@@ -37,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="JSONL file for what is kept")
     parser.add_argument("--rejects", type=Path, required=True, help="JSONL file for what is not")
     parser.add_argument(
-        "--held-out", type=Path, nargs="*", default=[], help="JSONL files that must not leak"
+        "--held-out",
+        type=Path,
+        nargs="*",
+        action="extend",  # given twice, neither list is lost
+        default=[],
+        help="JSONL files that must not leak",
     )
     parser.add_argument("--report", type=Path, help="JSON file for every change and rejection")
     parser.add_argument("--processes", type=int, default=1, help="how many work side by side")

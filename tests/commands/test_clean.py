@@ -230,3 +230,15 @@ def test_near_copies_are_found_in_the_way_that_is_asked_for(
     assert json.loads(capsys.readouterr().out)["rejected by deduplicate"] == 1
     assert main(["clean", raw, *places(tmp_path), "--near", "exact", "--stream"]) == 1
     assert "leave out --stream or --near exact" in capsys.readouterr().err
+
+
+def test_held_out_given_twice_loses_neither_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last one used to win, and the leaks of the others stayed in silently."""
+    held, other = tmp_path / "held.jsonl", tmp_path / "other.jsonl"
+    held.write_text(raw_line("h", "Call me on [PHONE]", "I will."), encoding="utf-8")
+    other.write_text(raw_line("o", "Where is my umbrella?", "In your hand."), encoding="utf-8")
+    twice = ["--held-out", str(held), "--held-out", str(other), "--json"]
+    assert main(["clean", str(raw_file(tmp_path)), *places(tmp_path), *twice]) == 0
+    assert json.loads(capsys.readouterr().out)["rejected by remove_leaks"] == 1
