@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -47,6 +49,13 @@ def test_the_simulated_reviewer_corrects_what_is_wrong(chat_model, tmp_path):
     assert [q.dialogue_id for q in wrong] == ["f0", "f1"]  # a random model knows nothing
     corrected = read_feedback(log.path).corrected
     assert [d.messages[-1].content for d in corrected] == ["It is two years.", "It is one year."]
+
+
+def test_of_dialogues_that_begin_alike_one_is_corrected(chat_model, tmp_path):
+    """Of one history only one correction counts, so a second one would be a count without a row."""
+    log = FeedbackLog(tmp_path / "a.jsonl")
+    wrong = simulated_corrections(*chat_model, [FACTS[0], replace(FACTS[0], id="again")], log)
+    assert [question.dialogue_id for question in wrong] == ["f0"]
 
 
 def test_a_right_answer_is_not_corrected(monkeypatch, chat_model, tmp_path):
