@@ -25,7 +25,7 @@ def further_dialogues(
 
     `held_out`: split name -> dialogues. None of theirs shares a goal, an order number or an
     address with a new one, or is nearly the same. Held-out products, intents and wordings do not
-    occur in it.
+    occur; a further wording may still mean what a held-out one means (see data/assistant).
     """
     writer = SplitWriter(catalogue, load_language(), seed)
     writer.trained = both(writer.trained, Language({"customer": read_wordings(FURTHER)}))
