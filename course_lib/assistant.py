@@ -53,21 +53,22 @@ def shop_assistant(
     folder: str | Path | None = None,
     on_record: Callable[[Record], None] | None = None,
     max_steps: int = STEPS,
+    anew: bool = False,
 ) -> tuple[Any, Any]:
     """The tuned model and its tokenizer: the shipped one, or trained in `folder` and kept there.
 
-    A folder made from another recipe, base model or training set is made anew. The folder appears
-    whole or not at all, so two processes may ask at once.
+    A folder made from another recipe, base model or training set is made anew, with `anew` any
+    folder. It appears whole or not at all, so two processes may ask at once.
     """
     if folder is None:
         folder = SHIPPED if Path(base_model_name()) == BASE_MODEL else OWN
     folder, key = Path(folder), made_from(max_steps)
-    if not _is_ready(folder, key):
+    if anew or not _is_ready(folder, key):
         model, tokenizer = prepare_for_chat(*load_base())
         config = replace(RECIPE, frozen_tokens=known_tokens(tokenizer), max_steps=max_steps)
         dialogues = augmented(practised(), COPIES)
         tune(model, tokenizer, dialogues, config, on_record, replay=_replayed(tokenizer))
-        _keep(model, tokenizer, folder, key)
+        _keep(model, tokenizer, folder, key, anew)
     return load_chat(folder)
 
 
@@ -105,8 +106,8 @@ def _is_ready(folder: Path, key: str) -> bool:
         return False
 
 
-def _keep(model: Any, tokenizer: Any, folder: Path, key: str) -> None:
-    """Writes the folder aside and renames it, unless another process was faster."""
+def _keep(model: Any, tokenizer: Any, folder: Path, key: str, anew: bool) -> None:
+    """Writes the folder aside and renames it, unless another process was faster and may be."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -115,7 +116,7 @@ def _keep(model: Any, tokenizer: Any, folder: Path, key: str) -> None:
         if (folder / _CARD).is_file():
             shutil.copy(folder / _CARD, aside / _CARD)
         (aside / _KEY).write_text(key, encoding="utf-8")
-        if not _is_ready(folder, key):
+        if anew or not _is_ready(folder, key):
             shutil.rmtree(folder, ignore_errors=True)
             aside.rename(folder)
     finally:
@@ -130,4 +131,4 @@ def _compact(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    shop_assistant(on_record=progress("assistant", every=250))
+    shop_assistant(on_record=progress("assistant", every=250), anew=True)

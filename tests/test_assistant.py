@@ -51,6 +51,13 @@ def test_another_recipe_is_another_assistant(tmp_path, trainings):
     assert (tmp_path / "kept" / "README.md").read_text(encoding="utf-8").startswith("a card")
 
 
+def test_anew_takes_the_place_of_one_that_is_ready(tmp_path, trainings):
+    shop_assistant(tmp_path / "kept", max_steps=1)
+    (tmp_path / "kept" / "old").touch()
+    shop_assistant(tmp_path / "kept", max_steps=1, anew=True)
+    assert trainings == [1, 1] and not (tmp_path / "kept" / "old").exists()
+
+
 def test_a_training_that_breaks_off_leaves_nothing_behind(tmp_path, monkeypatch, few_dialogues):
     def broken(*arguments, **named):
         raise KeyboardInterrupt

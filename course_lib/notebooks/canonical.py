@@ -228,7 +228,9 @@ def _with_palette(picture: bytes) -> bytes:
     plain = Image.new("RGB", image.size, "white")
     plain.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
     small = io.BytesIO()
-    plain.quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    # An octree keeps a thin line's colour; Pillow's default gives the palette to the large areas.
+    few = plain.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(small, "PNG", optimize=True)
     return small.getvalue()
 
 

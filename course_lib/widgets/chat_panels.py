@@ -62,8 +62,14 @@ class Settings:
             "change nothing</small>"
         )
         self.sliders = [self.temperature, self.top_k, self.top_p, self.penalty]
+        self._start = [(setting, setting.value) for setting in (*self.sliders, self.system)]
         self.view = widgets.VBox([*self.sliders, hint, self.system])
         self.view.add_class("chat-settings")
+
+    def reset(self) -> None:
+        """Puts the sliders and the system prompt back to where they started."""
+        for setting, value in self._start:
+            setting.value = value
 
     def sampling(self, attempt: int = 0) -> Sampling:
         """As the sliders stand; each attempt draws with a seed of its own."""

@@ -141,6 +141,26 @@ def test_a_picture_keeps_its_palette():
     assert dumps(canonicalise(once, PATH)) == dumps(once)
 
 
+def test_a_thin_line_keeps_its_colour_beside_large_areas():
+    image = pytest.importorskip("PIL.Image")
+    blue, picture = (31, 111, 180), image.new("RGB", (300, 200), "white")
+    for x in range(300):
+        for y in range(150):
+            share = (x * 37 + y * 101) % 256 / 255
+            picture.putpixel((x, y), tuple(round(255 - share * d) for d in (132, 161, 88)))
+    for x in range(10, 30):
+        picture.putpixel((x, 170), blue)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    data = {"image/png": base64.b64encode(file.getvalue()).decode()}
+    form = canonical(code("a", {"output_type": "display_data", "data": data}))
+    kept = base64.b64decode(form["cells"][0]["outputs"][0]["data"]["image/png"])
+    small = image.open(io.BytesIO(kept))
+    seen = small.convert("RGB").getpixel((20, 170))
+    assert small.mode == "P"
+    assert max(abs(a - b) for a, b in zip(seen, blue, strict=True)) < 16
+
+
 def test_a_tag_names_one_cell():
     form = canonical(code("a", tags=("x",)), code("b", tags=("y",)), code("c", tags=("y",)))
     assert tagged_source(form, "x") == "a"

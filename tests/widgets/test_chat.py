@@ -483,6 +483,19 @@ def test_sliders_start_where_they_are_told():
     assert len(chat.messages()) == 2
 
 
+def test_settings_go_back_to_where_they_started():
+    from course_lib.generation import Sampling
+
+    start = Sampling(0.5, 10, 0.9, 1.1, seed=7)
+    settings = Chat(echo, sampling=start, system="Be kind.").settings
+    for slider in settings.sliders:
+        slider.value = slider.max
+    settings.system.value = "Be brief."
+    settings.reset()
+    assert settings.sampling() == start
+    assert settings.system.value == "Be kind."
+
+
 # ---- the state
 
 
