@@ -42,7 +42,7 @@ from course_lib.world.further import FURTHER, further_dialogues
 from course_lib.world.splits import SIZES
 
 STEPS, COPIES = 7500, 2  # one pass over all, replayed text too
-FURTHER_DIALOGUES, REPLAYED = 17_000, 1_200_000  # the second: words of the base model's text
+FURTHER_DIALOGUES, REPLAYED = 17_000, 1_000_000  # the second: words of the base model's text
 SEED = 7  # of that text, and of the further dialogues
 SHIPPED = ROOT / "data" / "assistant"
 OWN = ROOT / "runs" / "assistant"

@@ -15,7 +15,7 @@ from course_lib.cleaning.changes import apply_edits, move_entities
 from course_lib.dialogue import Dialogue, Entity, Message
 
 # a customer's intents, and how many times as often
-RARE = {"deny": 2, "correct_order": 3, "out_of_scope": 2, "other_request": 3}
+RARE = {"deny": 2, "correct_order": 3, "out_of_scope": 3, "other_request": 4}
 
 
 def augmented(
