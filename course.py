@@ -425,7 +425,7 @@ def refresh(root: Path, environment: dict, arguments: Sequence[str]) -> int:
 NBVAL = (
     "--nbval",
     "--nbval-current-env",
-    "--nbval-cell-timeout=300",
+    "--nbval-cell-timeout=900",
     "--nbval-sanitize-with=tests/sanitize.cfg",
 )
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (

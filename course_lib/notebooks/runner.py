@@ -14,7 +14,7 @@ from typing import Any
 
 from course_lib.notebooks.canonical import Cell, Notebook, code_cells, text_of
 
-CELL_TIMEOUT = 300  # seconds
+CELL_TIMEOUT = 900  # seconds; a shared machine may give a quarter of what it has
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 Progress = Callable[[int, int, float, Cell], None]
