@@ -55,6 +55,7 @@ DRAWS = 8  # of them, for the mean error of a gradient
 class Trap:
     """One silent failure: the line that is right, the wrong one, and how it is found.
 
+    An empty `wrong` says that the right line was forgotten, not replaced.
     `measure` names the figure that shows the damage, `test` the test that catches it, as pytest
     writes it. `higher` says whether the figure rises with the damage.
     """
@@ -99,7 +100,7 @@ TRAPS: dict[str, Trap] = {
         higher=False,
     ),
     "truncated answers": Trap(
-        'rows, report = truncate_all(rows, limit, "oldest_turns")',
+        'rows, report = truncate_all(rows, limit, "windows")',
         "rows = [row[:limit] for row in rows]",
         "a smooth curve, and faster steps",
         "held-out loss (nats per reply token)",
@@ -107,7 +108,7 @@ TRAPS: dict[str, Trap] = {
     ),
     "all-masked batch": Trap(
         "rows = [row for row in rows if any(row.mask[1:])]",
-        "loss = (losses * mask).sum() / mask.sum()",
+        "",
         "a gap in the curve, or none where the log leaves NaN out",
         "share of the weights that are no number after one step",
         "tests/test_losses.py::test_a_batch_without_trained_tokens_is_an_error_not_nan",

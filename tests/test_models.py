@@ -362,10 +362,11 @@ def test_lora_changes_nothing_at_first_and_merges_to_the_same(shape):
     model = with_lora(model, rank=4, tokens=rows)
     torch.testing.assert_close(logits_of(model), before, atol=1e-6, rtol=0)
     steps(model)
+    model = model.double()  # in fp32 the rounding of some processors alone exceeds 1e-5
     after = logits_of(model)
     assert (after - before).abs().max() > 0.1
     model = merge_lora(model)
-    torch.testing.assert_close(logits_of(model), after, atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits_of(model), after, atol=1e-10, rtol=0)
     assert not any("lora" in name for name in model.state_dict())
     assert output_is_tied(model) == tied == model.config.tie_word_embeddings
     assert parameter_counts(model).share == 1
