@@ -81,11 +81,6 @@ class Trial:
     history: History
     model: Any = None
 
-    @property
-    def seconds_per_step(self) -> float:
-        """Median over the steps: the first ones also pay for memory and caches."""
-        return statistics.median(record["seconds"] for record in self.history.records)
-
 
 def losses(trials: Sequence[Trial]) -> list[float]:
     """The held-out loss of every trial, in the order of the seeds."""
@@ -114,6 +109,7 @@ class Bench:
     row_length: int = ROW_LENGTH
     rows: int = ROWS
     trials: dict[str, list[Trial]] = field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # of `run`, by name
 
     def data(self, seed: int = 0, rows: int | None = None) -> PackedDialogues:
         """The dialogues to learn from, in the order of a seed."""
@@ -141,13 +137,22 @@ class Bench:
         `make(seed)` gives another start, `data_for(seed)` other data. With `eval_every` the
         held-out loss stands in the records.
         """
+        model, history = self._train(seed, make, data_for, changes)
+        loss = self.evaluate(model)["eval_loss"]
+        return Trial(seed, loss, history, model if keep else None)
+
+    def _train(
+        self,
+        seed: int,
+        make: Callable[[int], Any] | None,
+        data_for: Callable[[int], Any] | None,
+        changes: dict[str, Any],
+    ) -> tuple[Any, History]:
         model = make(seed) if make else deepcopy(self.start)
         config = replace(self.config, seed=seed, **changes)
         watch = self.evaluate if config.eval_every else None
         data = data_for(seed) if data_for else self.data(seed)
-        history = train(model, data, config, evaluate=watch)
-        loss = self.evaluate(model)["eval_loss"]
-        return Trial(seed, loss, history, model if keep else None)
+        return model, train(model, data, config, evaluate=watch)
 
     def try_out(self, name: str, seeds: Sequence[int] = SEEDS, **options: Any) -> list[Trial]:
         """The same run once a seed; kept under its name, so that sections can share runs.
@@ -156,13 +161,26 @@ class Bench:
         """
         if name not in self.trials:
             self.trials[name] = [self.run(seed, **options) for seed in seeds]
+            self.options[name] = options
             print(f"{name}: {len(seeds)} runs")
         return self.trials[name]
 
-    def step_times(self, *names: str) -> str:
-        """The median time of a step of each name's fastest run, in words."""
-        times = {n: 1000 * min(trial.seconds_per_step for trial in self.trials[n]) for n in names}
-        return ", ".join(f"{name} {time:.1f} ms" for name, time in times.items())
+    def step_times(self, *names: str, steps: int = 10, rounds: int = 3) -> dict[str, float]:
+        """Milliseconds that a step of each name's runs takes: the least median of some rounds.
+
+        Short runs in turns, measured anew: other programs take their share of the cores at one
+        time and not at another, so runs that lie minutes apart cannot be compared.
+        """
+        least = dict.fromkeys(names, math.inf)
+        for name in list(names) * rounds:
+            changes = dict(self.options[name])
+            make, data_for = changes.pop("make", None), changes.pop("data_for", None)
+            changes.pop("keep", None)
+            changes |= {"max_steps": steps, "warmup_steps": 0, "eval_every": 0, "patience": 0}
+            _, history = self._train(0, make, data_for, changes)
+            median = statistics.median(record["seconds"] for record in history.records)
+            least[name] = min(least[name], 1000 * median)
+        return least
 
     def effect(self, name: str, base: str = "baseline") -> Effect:
         """The paired effect of one set of runs against another."""
